@@ -1,0 +1,119 @@
+"""Settings: environment variables, read and checked once, at start.
+
+`load_settings` names every fault it finds, not only the first, so that one look at the message is
+enough to put a deployment right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from billing.common import settings_values as values
+from billing.common.money import parse_amount
+
+T = TypeVar("T")
+
+DATABASE_EXAMPLE = "postgresql://bonus_api:secret@127.0.0.1:5432/bonus"
+SECRET_EXAMPLE = "$(openssl rand -base64 32)"  # noqa: S105 - a command, not a secret
+
+
+class SettingsError(Exception):
+    """The environment does not describe a service that could run. `faults` has a line for each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(["The settings are not right:", *(f"  {f}" for f in faults)]))
+        self.faults = faults
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the environment says. `database_url` and `redis_url` are empty when not given."""
+
+    database_url: str
+    owner_database_url: str
+    """The role that owns the schemas: migrations and audits. `database_url` unless set."""
+    redis_url: str
+    host: str
+    port: int
+    data_dir: Path
+    """Absolute. The embedded servers, the secret key and the demo keys live below it."""
+    api_processes: int
+    lanes: int
+    """Lanes of each API process; a lane owns one database connection."""
+    lane_capacity: int
+    group_size: int
+    timezone: ZoneInfo
+    """The chain's time zone, for business dates."""
+    secret_key: bytes
+    """At least 32 bytes, empty when not given: encrypts phones and keys their hashes."""
+    max_body_bytes: int
+    line_tolerance: int
+    """How far quantity x price may be from a line's amount, in 1/100 of money."""
+    default_hold_seconds: int
+    default_region: str
+    """Country of phones written without a code, ISO 3166."""
+    log_level: str
+
+
+def load_settings(environ: Mapping[str, str], *, needs: Collection[str] = ()) -> Settings:
+    """Read the settings; the variables named in `needs` must be there. Raises SettingsError."""
+    read = _Reader(environ, needs)
+    database_url = read("DATABASE_URL", "", values.postgres_url, DATABASE_EXAMPLE)
+    settings = Settings(
+        database_url=database_url,
+        owner_database_url=read(
+            "BONUS_OWNER_DATABASE_URL",
+            "",
+            values.postgres_url,
+            "postgresql://bonus:secret@db:5432/bonus",
+        )
+        or database_url,
+        redis_url=read("REDIS_URL", "", values.redis_url, "redis://127.0.0.1:6379/0"),
+        host=read("BONUS_HOST", "127.0.0.1", values.text, "127.0.0.1"),
+        port=read("BONUS_PORT", "8080", values.between(1, 65535), "8080"),
+        data_dir=read("BONUS_DATA_DIR", ".data", values.path, "/var/lib/bonus"),
+        api_processes=read("BONUS_API_PROCESSES", "1", values.between(1, 256), "2"),
+        lanes=read("BONUS_LANES", "1", values.between(1, 64), "1"),
+        lane_capacity=read("BONUS_LANE_CAPACITY", "4096", values.between(1, 1_000_000), "4096"),
+        group_size=read("BONUS_GROUP_SIZE", "256", values.between(1, 10_000), "256"),
+        timezone=read("BONUS_TIMEZONE", "Europe/Moscow", values.timezone, "Europe/Moscow"),
+        secret_key=read("BONUS_SECRET_KEY", "", values.secret, SECRET_EXAMPLE),
+        max_body_bytes=read(
+            "BONUS_MAX_BODY_BYTES", str(4 << 20), values.between(1024, 1 << 30), str(4 << 20)
+        ),
+        line_tolerance=read("BONUS_LINE_TOLERANCE", "0.01", parse_amount, "0.01"),
+        default_hold_seconds=read(
+            "BONUS_HOLD_SECONDS", "900", values.between(1, 30 * 86_400), "900"
+        ),
+        default_region=read("BONUS_PHONE_REGION", "RU", values.region, "RU"),
+        log_level=read("BONUS_LOG_LEVEL", "info", values.log_level, "info"),
+    )
+    if read.faults:
+        raise SettingsError(read.faults)
+    return settings
+
+
+class _Reader:
+    """Reads one variable after another and gathers the faults instead of stopping at one."""
+
+    def __init__(self, environ: Mapping[str, str], needs: Collection[str]) -> None:
+        self._environ = environ
+        self._needs = needs
+        self.faults: list[str] = []
+
+    def __call__(self, name: str, default: str, parse: Callable[[str], T], example: str) -> T:
+        text = self._environ.get(name, "").strip()
+        if not text and name in self._needs:
+            self._fault(name, "is not set", example)
+        try:
+            return parse(text or default)
+        except ValueError as error:
+            self._fault(name, str(error), example)
+            return parse(default)
+
+    def _fault(self, name: str, wrong: str, example: str) -> None:
+        self.faults.append(f"{name} {wrong}; for example {name}={example}")

@@ -1,0 +1,102 @@
+"""What each kind of setting looks like: text in, value out, ValueError saying what it must be.
+
+The messages never repeat the text: it may hold a password.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+SECRET_BYTES = 32
+
+
+def text(value: str) -> str:
+    return value
+
+
+def path(value: str) -> Path:
+    return Path(value).expanduser().absolute()
+
+
+def between(low: int, high: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        digits = value.isascii() and value.isdigit() and len(value) <= len(str(high))
+        if not (digits and low <= int(value) <= high):
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return int(value)
+
+    return parse
+
+
+def postgres_url(value: str) -> str:
+    """`postgresql://user:pass@host:port/db` or `postgresql:///db?host=/folder&user=name`."""
+    if not value:
+        return ""
+    parts = _split(value)
+    if parts.scheme not in {"postgresql", "postgres"}:
+        raise ValueError("must start with postgresql://")
+    if len(parts.path) < 2:
+        raise ValueError("must name the database after the host")
+    if not (parts.hostname or parse_qs(parts.query).get("host")):
+        raise ValueError("must name a host, or a socket folder as ?host=/folder")
+    return value
+
+
+def redis_url(value: str) -> str:
+    """`redis://host:port/0`, `rediss://…` or `unix:///path/to.sock`."""
+    if not value:
+        return ""
+    parts = _split(value)
+    if parts.scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError("must start with redis://, rediss:// or unix://")
+    if parts.scheme == "unix" and not parts.path.startswith("/"):
+        raise ValueError("must give the socket's whole path, as unix:///run/redis.sock")
+    if parts.scheme != "unix" and not parts.hostname:
+        raise ValueError("must name a host")
+    return value
+
+
+def _split(value: str) -> SplitResult:
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(
+            "must be a URL with a right host and port; write @ : / ? # of a password as %40 …"
+        ) from error
+    return parts
+
+
+def timezone(value: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(value)
+    except (KeyError, OSError, ValueError) as error:
+        raise ValueError("must be an IANA time zone") from error
+
+
+def secret(value: str) -> bytes:
+    try:
+        key = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("must be base64") from error
+    if value and len(key) < SECRET_BYTES:
+        raise ValueError(f"must be base64 of at least {SECRET_BYTES} bytes")
+    return key
+
+
+def region(value: str) -> str:
+    if not (len(value) == 2 and value.isascii() and value.isalpha() and value.isupper()):
+        raise ValueError("must be a country of two capital letters")
+    return value
+
+
+def log_level(value: str) -> str:
+    if value.lower() not in LOG_LEVELS:
+        raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}")
+    return value.lower()
