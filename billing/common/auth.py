@@ -1,0 +1,71 @@
+"""Who is calling: the principal behind an API key, what it may do and where."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+from billing.common.errors import Forbidden
+
+Role = Literal["pos", "site", "marketer", "finance", "support", "bi", "admin"]
+
+ROLES: dict[Role, str] = {
+    "pos": "a till: quotes, receipts, redemptions, returns, registration at its own store",
+    "site": "a website or an app: as a till, for its own channel",
+    "marketer": "catalog and programs",
+    "finance": "ledger, reports and adjustments, without personal data",
+    "support": "customers: look-up, change, blocking",
+    "bi": "reading reports and exports, without personal data",
+    "admin": "everything, including keys and imports",
+}
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key as the rest of the code sees it. `channel` and `store` are its bindings."""
+
+    key_id: UUID
+    name: str
+    role: Role
+    channel: str | None = None
+    store: str | None = None
+
+    def require(self, *roles: Role) -> None:
+        """Raise Forbidden unless the key has one of `roles`."""
+        if self.role not in roles:
+            raise Forbidden(
+                f"A key of role {self.role} may not do that; it takes one of: {', '.join(roles)}."
+            )
+
+    def bind(self, channel: str | None, store: str | None) -> tuple[str | None, str | None]:
+        """The channel and store a request acts for: what it names, or what the key is bound to.
+
+        Raises Forbidden when a bound key names another channel or store.
+        """
+        return (
+            self._own("channel", self.channel, channel),
+            self._own("store", self.store, store),
+        )
+
+    def _own(self, kind: str, bound: str | None, named: str | None) -> str | None:
+        if bound is not None and named is not None and named != bound:
+            raise Forbidden(
+                f"This key is bound to the {kind} {bound!r} and may not act for {named!r}; "
+                f"leave `{kind}` out or use a key of that {kind}."
+            )
+        return named if bound is None else bound
+
+
+class Authenticator(Protocol):
+    """Turns the Authorization header of a request into a principal."""
+
+    def known(self, header: bytes | None) -> Principal | None:
+        """The principal when it is in memory, without any waiting."""
+
+    async def authenticate(self, header: bytes | None) -> Principal:
+        """The principal, asking the database if need be.
+
+        Raises Unauthorized for a missing, unknown or revoked key, Overloaded when the database
+        is away and the key is not in memory.
+        """

@@ -1,0 +1,145 @@
+"""The database as features use it: short reads, and transactions that end visibly.
+
+A database that is away, restarting or too slow becomes `Overloaded` (503 with Retry-After);
+the next request finds it again without a restart of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from billing.common.errors import Overloaded
+
+CONNECT_TIMEOUT_S = 1.0
+POOL_TIMEOUT_S = 1.0
+ANSWER_TIMEOUT_S = 1.8
+"""How long an ordinary request waits for the database before it is told to come back."""
+
+APPLICATION_ROLE = "bonus_app"
+
+_AWAY_STATES = ("08", "53", "57P", "25006", "57014", "XX000")
+
+
+async def connect(
+    url: str, *, role: str | None = APPLICATION_ROLE, application: str = "bonus"
+) -> asyncpg.Connection[Any]:
+    """A connection of its own. `role=None` keeps the rights of the URL's user (the owner's)."""
+    settings = {"application_name": application, "timezone": "UTC", "jit": "off"}
+    if role is not None:
+        settings["role"] = role
+    return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings=settings)
+
+
+class Database:
+    """A pool of connections with the application's rights."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        role: str | None = APPLICATION_ROLE,
+        application: str = "bonus-api",
+        size: int = 10,
+    ) -> None:
+        async def open_one() -> asyncpg.Connection[Any]:
+            return await connect(url, role=role, application=application)
+
+        self.engine: AsyncEngine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=open_one,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=POOL_TIMEOUT_S,
+            pool_use_lifo=True,
+        )
+        event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
+
+    async def fetch(
+        self, query: str, *args: object, timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> list[asyncpg.Record]:
+        """One statement in one round trip, outside a transaction. `$1`, `$2` … in `query`."""
+        async with self._connection(timeout_s) as connection:
+            rows: list[asyncpg.Record] = await (await _driver(connection)).fetch(query, *args)
+            return rows
+
+    @asynccontextmanager
+    async def transaction(
+        self, *, timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> AsyncIterator[AsyncConnection]:
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        Raises Overloaded when the database is away, or when block and commit together take
+        longer than `timeout_s`; whether it was committed is then unknown.
+        """
+        async with self._connection(timeout_s) as connection:
+            await connection.begin()
+            yield connection
+            await connection.commit()
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def _connection(self, timeout_s: float) -> AsyncIterator[AsyncConnection]:
+        with overloaded_when_away():
+            async with asyncio.timeout(timeout_s):
+                connection = await self.engine.connect()
+                try:
+                    yield connection
+                except asyncio.CancelledError:
+                    # A rollback could hang as the statement did: drop the connection instead.
+                    (await _driver(connection)).terminate()
+                    raise
+                finally:
+                    await connection.close()
+
+
+@contextmanager
+def overloaded_when_away() -> Iterator[None]:
+    """Turn every sign of an absent database into Overloaded; let all other errors through."""
+    try:
+        yield
+    except Exception as error:
+        if not is_away(error):
+            raise
+        raise Overloaded("The database does not answer; repeat the request shortly.") from error
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether `error` says that the database is away or too busy, not that we are wrong."""
+    if isinstance(error, DBAPIError):
+        cause = getattr(error.orig, "__cause__", None)
+        return error.connection_invalidated or (cause is not None and is_away(cause))
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(_AWAY_STATES)
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in str(error) or "connection was" in str(error)
+    return isinstance(error, OSError | TimeoutError | PoolTimeout)
+
+
+async def _driver(connection: AsyncConnection) -> Any:
+    return (await connection.get_raw_connection()).driver_connection
+
+
+def _refuse_closed(dbapi_connection: Any, entry: ConnectionPoolEntry, proxy: Any) -> None:
+    if dbapi_connection.driver_connection.is_closed():
+        raise DisconnectionError("the server closed this connection")
+
+
+__all__ = [
+    "ANSWER_TIMEOUT_S",
+    "Database",
+    "connect",
+    "is_away",
+    "overloaded_when_away",
+]
