@@ -1,0 +1,129 @@
+"""Every refusal the service can give, one tree.
+
+    Problem                      carries `status`, `code`, `detail` and extension members
+    ├── ValidationFailed         400 validation_failed, with `errors: [{pointer, detail}]`
+    ├── IdempotencyKeyMissing    400
+    ├── Unauthorized             401
+    ├── Forbidden                403
+    ├── NotFound                 404
+    ├── Conflict                 409, one code per reason (`CONFLICTS`)
+    ├── IdempotencyKeyReused     422
+    ├── RateLimited              429, with Retry-After
+    └── Overloaded               503, with Retry-After
+
+The codes are part of the wire contract: they keep their meaning for ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One fault of a request: an RFC 6901 `pointer` into the body (or a parameter), and why."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(Exception):
+    """A refusal as RFC 9457 describes it. `members` are extra members such as `available`."""
+
+    status: ClassVar[int] = 500
+    code: str = "internal_error"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.members = members
+
+
+class ValidationFailed(Problem):
+    status = 400
+    code = "validation_failed"
+    title = "The request is not valid"
+
+    def __init__(self, errors: list[FieldError], detail: str | None = None) -> None:
+        super().__init__(detail or "; ".join(f"{e.pointer or '/'}: {e.detail}" for e in errors[:3]))
+        self.errors = errors
+
+    @classmethod
+    def at(cls, pointer: str, detail: str) -> ValidationFailed:
+        return cls([FieldError(pointer, detail)])
+
+
+class IdempotencyKeyMissing(Problem):
+    status = 400
+    code = "idempotency_key_missing"
+    title = "An Idempotency-Key header is needed"
+
+
+class Unauthorized(Problem):
+    status = 401
+    code = "unauthorized"
+    title = "No valid API key"
+
+
+class Forbidden(Problem):
+    status = 403
+    code = "forbidden"
+    title = "This key may not do that"
+
+
+class NotFound(Problem):
+    status = 404
+    code = "not_found"
+    title = "Not found"
+
+
+CONFLICTS = {
+    "customer_exists": "This customer is already registered",
+    "customer_not_verified": "The customer is not verified",
+    "customer_blocked": "The customer is blocked",
+    "insufficient_points": "Not enough points",
+    "receipt_exists": "This receipt is already posted",
+    "hold_not_open": "The hold is not open",
+    "hold_expired": "The hold has expired",
+    "return_exceeds_sale": "The return exceeds the sale",
+    "quote_stale": "The quote no longer holds",
+    "period_closed": "The period is closed",
+    "not_reversible": "This transaction cannot be reversed",
+    "already_reversed": "This transaction is already reversed",
+    "points_already_spent": "The points are already spent",
+}
+
+
+class Conflict(Problem):
+    status = 409
+    title = "The state does not allow it"
+
+    def __init__(self, code: str, detail: str, **members: Any) -> None:
+        super().__init__(detail, **members)
+        self.code = code
+
+
+class IdempotencyKeyReused(Problem):
+    status = 422
+    code = "idempotency_key_reused"
+    title = "The Idempotency-Key was used for another request"
+
+
+class RateLimited(Problem):
+    status = 429
+    code = "rate_limited"
+    title = "Too many requests"
+
+
+class Overloaded(Problem):
+    """`retry_after_s` becomes the Retry-After header."""
+
+    status = 503
+    code = "overloaded"
+    title = "The service is overloaded or its database is away"
+
+    def __init__(self, detail: str, retry_after_s: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s

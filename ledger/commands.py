@@ -1,0 +1,190 @@
+"""What the ledger can be asked to do.
+
+A `Command` is a list of steps for one customer that happen together or not at all; it becomes one
+transaction (a transfer becomes two). Steps are values; `ledger.decide` gives them their meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from msgspec import Struct
+
+from ledger.flows import Bucket, TransactionKind
+
+MAX: Final = "max"
+"""Redeem what there is, up to `at_most`."""
+
+Share = tuple[str | None, int]
+"""Points that belong to one product group (or to none): (group code, 1/100 points)."""
+
+Spread = Callable[[int], Sequence[Share]]
+"""Splits an amount over product groups; the parts add up to it. Pure: it runs inside a group."""
+
+IfSpent = Literal["debt", "floor", "refuse"]
+"""What to do about revoked points that were already spent: owe them, forgive them, refuse."""
+
+
+class Grant(Struct, frozen=True):
+    """One lot to be: its points by product group, its life, and the program that gives it.
+
+    `active_from` None means at once (when it occurred); `expires_at` None means never.
+    """
+
+    bucket: Bucket
+    shares: tuple[Share, ...]
+    active_from: datetime | None = None
+    expires_at: datetime | None = None
+    program: str | None = None
+    program_version: int | None = None
+
+    @property
+    def amount(self) -> int:
+        return sum(amount for _, amount in self.shares)
+
+
+class Accrue(Struct, frozen=True):
+    grants: tuple[Grant, ...]
+
+
+class Redeem(Struct, frozen=True):
+    """Spend `points`, or with `MAX` what there is, never more than `at_most`."""
+
+    points: int | Literal["max"]
+    at_most: int | None = None
+    spread: Spread | None = None
+
+
+class PlaceHold(Struct, frozen=True):
+    """Reserve points until `expires_at`; the transaction's id becomes the hold's id."""
+
+    points: int | Literal["max"]
+    expires_at: datetime
+    at_most: int | None = None
+
+
+class Capture(Struct, frozen=True):
+    """Spend a hold, or `points` of it; the rest is released."""
+
+    hold_id: UUID
+    points: int | None = None
+    spread: Spread | None = None
+
+
+class Release(Struct, frozen=True):
+    hold_id: UUID
+
+
+class Revoke(Struct, frozen=True):
+    """Take back what `transaction_id` accrued: all that is left of it, or `parts`.
+
+    A part is (lot, product group, amount). Never more than was accrued, over all revocations.
+    """
+
+    transaction_id: UUID
+    parts: tuple[tuple[UUID, str | None, int], ...] | None = None
+    if_spent: IfSpent = "debt"
+
+
+class Restore(Struct, frozen=True):
+    """Give back what `transaction_id` redeemed: all that is left of it, or `points` of it.
+
+    Points return to their own lots, last taken first returned, with the lots' own expiry.
+    """
+
+    transaction_id: UUID
+    points: int | None = None
+
+
+class Adjust(Struct, frozen=True):
+    """Give (> 0, a new lot) or take (< 0, in burn order within the bucket) points by hand."""
+
+    points: int
+    bucket: Bucket
+    active_from: datetime | None = None
+    expires_at: datetime | None = None
+
+
+class Transfer(Struct, frozen=True):
+    """Move points to another customer; lots keep bucket, program and expiry."""
+
+    to: UUID
+    points: int | Literal["max"]
+
+
+class Reverse(Struct, frozen=True):
+    """Undo a whole transaction, once."""
+
+    transaction_id: UUID
+    if_spent: IfSpent = "debt"
+
+
+Step = (
+    Accrue
+    | Redeem
+    | PlaceHold
+    | Capture
+    | Release
+    | Revoke
+    | Restore
+    | Adjust
+    | Transfer
+    | Reverse
+)
+
+
+class Answer(Struct, frozen=True):
+    """What the caller is told, kept with the idempotency key: a status and opaque bytes."""
+
+    status: int
+    body: bytes
+
+
+class Statement(Struct, frozen=True):
+    """A rider: rows of an upper layer, inserted in the group's own transaction.
+
+    `sql` takes one array parameter per column, e.g. `INSERT … SELECT * FROM unnest($1::uuid[])`.
+    """
+
+    name: str
+    sql: str
+    columns: int
+
+
+Row = tuple[Statement, tuple[Any, ...]]
+
+
+class Completion(Struct, frozen=True):
+    """What the caller makes of an outcome: the answer to keep, and rows to write beside it."""
+
+    answer: Answer | None = None
+    rows: tuple[Row, ...] = ()
+
+
+class Command(Struct, frozen=True, kw_only=True):
+    """Steps for one customer, with who, where, when and why.
+
+    With `key`, the answer is kept and given again to whoever repeats the same `fingerprint`.
+    `complete` and `refuse` are pure and run before the commit. `refusal` is a refusal found
+    before the ledger was asked: it is kept like the ledger's own.
+    """
+
+    customer_id: UUID | None
+    kind: TransactionKind
+    occurred_at: datetime
+    steps: tuple[Step, ...] = ()
+    key: str | None = None
+    fingerprint: bytes = b""
+    source: str | None = None
+    channel: str | None = None
+    store: str | None = None
+    author: str | None = None
+    reason: str | None = None
+    complete: Callable[[Any], Completion] | None = None
+    refuse: Callable[[Any], Answer] | None = None
+    refusal: Any = None
+    sweep: bool = False
+    """Only bring the customer up to date; no transaction of its own."""

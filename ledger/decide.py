@@ -1,0 +1,142 @@
+"""Decisions: `(state, command, now) → transactions or a refusal`. Pure: no I/O, no clock.
+
+The caller hands in states it may throw away; nothing of a refused command remains in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ledger import commands as c
+from ledger.corrections import restore, reverse, revoke
+from ledger.draft import Draft
+from ledger.due import roll_forward
+from ledger.errors import Refusal
+from ledger.model import Hold, Transaction
+from ledger.spending import adjust, capture, place_hold, redeem, release, transfer
+from ledger.granting import accrue
+from ledger.state import CorrectionTarget, CustomerState
+
+
+class Outcome(Struct, frozen=True):
+    """What a command did: its own transactions last, those that were due before it first.
+
+    `transaction` is the command's own (None for a sweep); `state` the customer after it.
+    """
+
+    transactions: tuple[Transaction, ...]
+    transaction: Transaction | None
+    state: CustomerState
+    recorded_at: datetime
+    hold: Hold | None = None
+
+
+class Context:
+    """The customers and correction targets a command may touch."""
+
+    __slots__ = ("states", "targets")
+
+    def __init__(
+        self,
+        states: dict[UUID, CustomerState],
+        targets: Mapping[UUID, CorrectionTarget] | None = None,
+    ) -> None:
+        self.states = states
+        self.targets = dict(targets or {})
+
+
+def decide(context: Context, command: c.Command, now: datetime) -> Outcome:
+    """Carry out `command` on forks of the states in `context`; on success put the forks there.
+
+    Raises Refusal, and then leaves `context` as it was, except that what was due by `now` is
+    not lost: it is due again for the next command.
+    """
+    customer_id = command.customer_id
+    if customer_id is None:
+        raise ValueError("a command needs a customer")
+    state = context.states[customer_id].fork()
+    forks = {customer_id: state}
+    recorded_at = max(now, state.recorded_at or now)
+    written = roll_forward(state, recorded_at, recorded_at)
+    if command.sweep:
+        context.states.update(forks)
+        return Outcome(tuple(written), None, state, recorded_at)
+    draft = Draft(state, command.kind, command.occurred_at, command.channel, command.store)
+    targets = context.targets
+    for step in command.steps:
+        if isinstance(step, c.Transfer):
+            written += _transfer(context, forks, draft, step, command, recorded_at)
+        elif isinstance(step, c.Revoke | c.Restore | c.Reverse):
+            targets = _correct(targets, draft, step)
+        else:
+            _STEPS[type(step)](draft, step)
+    own = draft.finish(recorded_at, command)
+    written.append(own)
+    written += roll_forward(state, recorded_at, recorded_at, command.occurred_at)
+    context.states.update(forks)
+    context.targets = targets
+    hold = state.holds.get(draft.hold_id) if draft.hold_id else None
+    return Outcome(tuple(written), own, state, recorded_at, hold)
+
+
+_STEPS: dict[type, Callable[[Draft, Any], None]] = {
+    c.Accrue: accrue,
+    c.Redeem: redeem,
+    c.PlaceHold: place_hold,
+    c.Capture: capture,
+    c.Release: release,
+    c.Adjust: adjust,
+}
+_CORRECTIONS: dict[type, Callable[[Draft, Any, CorrectionTarget], None]] = {
+    c.Revoke: revoke,
+    c.Restore: restore,
+    c.Reverse: reverse,
+}
+
+
+def _correct(
+    targets: dict[UUID, CorrectionTarget], draft: Draft, step: c.Revoke | c.Restore | c.Reverse
+) -> dict[UUID, CorrectionTarget]:
+    """Correct a transaction; the targets come back with this correction counted in."""
+    target = targets.get(step.transaction_id)
+    if target is None:
+        raise Refusal(
+            "transaction_not_found",
+            f"This customer has no transaction {step.transaction_id}; nothing was corrected.",
+        )
+    before = len(draft.postings)
+    _CORRECTIONS[type(step)](draft, step, target)
+    corrected = replace(
+        target,
+        corrections=(*target.corrections, *draft.postings[before:]),
+        reversed=target.reversed or isinstance(step, c.Reverse),
+    )
+    return {**targets, target.id: corrected}
+
+
+def _transfer(
+    context: Context,
+    forks: dict[UUID, CustomerState],
+    draft: Draft,
+    step: c.Transfer,
+    command: c.Command,
+    recorded_at: datetime,
+) -> list[Transaction]:
+    """Take from one customer, give to the other; two transactions, one operation id."""
+    if step.to == draft.state.customer_id:
+        raise Refusal("same_customer", "Points cannot be transferred to the same customer.")
+    other = forks.setdefault(step.to, context.states[step.to].fork())
+    there = max(recorded_at, other.recorded_at or recorded_at)
+    written = roll_forward(other, there, there)
+    arrival = Draft(
+        other, "transfer_in", draft.occurred_at, draft.channel, draft.store, draft.operation_id
+    )
+    transfer(draft, arrival, step)
+    written.append(arrival.finish(there, replace(command, source=None)))
+    return written

@@ -1,0 +1,107 @@
+"""A transaction in the making: postings are applied to a state as they are written down."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from ledger.commands import Command
+from ledger.flows import Account, Kind, TransactionKind
+from ledger.ids import uuid7
+from ledger.model import Lot, Posting, Transaction
+from ledger.state import CustomerState
+
+
+class Draft:
+    """Collects the postings of one transaction of `state`'s customer."""
+
+    __slots__ = (
+        "channel",
+        "corrects",
+        "hold_expires_at",
+        "hold_id",
+        "id",
+        "kind",
+        "occurred_at",
+        "operation_id",
+        "postings",
+        "state",
+        "store",
+    )
+
+    def __init__(
+        self,
+        state: CustomerState,
+        kind: TransactionKind,
+        occurred_at: datetime,
+        channel: str | None = None,
+        store: str | None = None,
+        operation_id: UUID | None = None,
+    ) -> None:
+        self.state = state
+        self.kind = kind
+        self.id = uuid7()
+        self.operation_id = operation_id or self.id
+        self.occurred_at = occurred_at
+        self.channel = channel
+        self.store = store
+        self.postings: list[Posting] = []
+        self.corrects: UUID | None = None
+        self.hold_id: UUID | None = None
+        self.hold_expires_at: datetime | None = None
+
+    def post(
+        self,
+        kind: Kind,
+        debit: Account,
+        credit: Account,
+        amount: int,
+        lot: Lot,
+        product_group: str | None = None,
+    ) -> None:
+        """Write down one movement of `amount` (nothing, if it is zero) and apply it."""
+        if amount == 0:
+            return
+        posting = Posting(
+            kind,
+            debit,
+            credit,
+            amount,
+            lot.id,
+            lot.bucket,
+            lot.active_from,
+            lot.expires_at,
+            lot.program,
+            lot.program_version,
+            self.channel,
+            self.store,
+            product_group,
+        )
+        self.state.post(posting, self.occurred_at)
+        self.postings.append(posting)
+
+    def finish(self, recorded_at: datetime, command: Command | None = None) -> Transaction:
+        """Close the draft: the customer's next version, with the balances after it."""
+        state = self.state
+        state.follow_hold(self.kind, self.hold_id, self.hold_expires_at, self.postings)
+        state.version += 1
+        state.recorded_at = recorded_at
+        return Transaction(
+            id=self.id,
+            customer_id=state.customer_id,
+            version=state.version,
+            kind=self.kind,
+            occurred_at=self.occurred_at,
+            recorded_at=recorded_at,
+            postings=tuple(self.postings),
+            after=state.balances,
+            operation_id=self.operation_id,
+            corrects=self.corrects,
+            hold_id=self.hold_id,
+            hold_expires_at=self.hold_expires_at,
+            source=command.source if command else None,
+            channel=self.channel,
+            store=self.store,
+            author=command.author if command else None,
+            reason=command.reason if command else None,
+        )

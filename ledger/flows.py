@@ -1,0 +1,106 @@
+"""The chart of accounts and the flows between accounts that may exist.
+
+A posting moves a positive amount from its debit account to its credit account, as every customer
+of the ledger sees it: points leave the first and arrive in the second.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+Account = Literal[
+    "deferred",
+    "available",
+    "held",
+    "debt",
+    "issued",
+    "redeemed",
+    "expired",
+    "adjustment",
+    "clearing",
+]
+"""Of a customer: `deferred` (given, not yet to be spent), `available`, `held` (reserved by an open
+redemption), `debt` (owed: points of a returned sale that were already spent). Of the house:
+`issued`, `redeemed`, `expired`, `adjustment` (by hand), `clearing` (on the way between customers).
+"""
+
+ACCOUNTS: Final[tuple[Account, ...]] = get_args(Account)
+CUSTOMER_ACCOUNTS: Final = frozenset(("deferred", "available", "held", "debt"))
+
+Kind = Literal[
+    "accrue",
+    "activate",
+    "redeem",
+    "hold",
+    "capture",
+    "release",
+    "expire",
+    "revoke",
+    "restore",
+    "settle",
+    "adjust",
+    "transfer",
+]
+"""What a posting does. `revoke` takes back what a returned sale earned, `restore` gives back what
+it was paid with, `settle` lets restored points pay the debt their own revocation had left."""
+
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+Flow = tuple[Kind, Account, Account]
+
+FLOWS: Final[tuple[Flow, ...]] = (
+    ("accrue", "issued", "available"),
+    ("accrue", "issued", "deferred"),
+    ("accrue", "issued", "debt"),
+    ("activate", "deferred", "available"),
+    ("redeem", "available", "redeemed"),
+    ("hold", "available", "held"),
+    ("capture", "held", "redeemed"),
+    ("release", "held", "available"),
+    ("expire", "available", "expired"),
+    ("revoke", "deferred", "issued"),
+    ("revoke", "available", "issued"),
+    ("revoke", "debt", "issued"),
+    ("restore", "redeemed", "available"),
+    ("settle", "available", "debt"),
+    ("adjust", "adjustment", "available"),
+    ("adjust", "adjustment", "deferred"),
+    ("adjust", "available", "adjustment"),
+    ("adjust", "deferred", "adjustment"),
+    ("transfer", "available", "clearing"),
+    ("transfer", "clearing", "available"),
+)
+"""The only flows there are; the same table is a CHECK of `ledger.postings`."""
+
+TransactionKind = Literal[
+    "accrual",
+    "redemption",
+    "receipt",
+    "hold",
+    "capture",
+    "release",
+    "hold_expiry",
+    "activation",
+    "expiry",
+    "revocation",
+    "restoration",
+    "return",
+    "adjustment",
+    "transfer_out",
+    "transfer_in",
+    "reversal",
+]
+"""Why a transaction was written; finance reads it on statements.
+
+`accrual`, `redemption`, `receipt` (a sale that may do both), `hold`, `capture`, `release` (a
+reservation, its use, its end), `hold_expiry` (a reservation ended by time), `activation` (deferred
+points became available), `expiry`, `revocation` and `restoration` and `return` (a sale given back:
+earned points taken, spent points restored, or both), `adjustment` (by hand, with a reason),
+`transfer_out` and `transfer_in` (two halves of one transfer), `reversal` (a whole transaction
+undone).
+"""
+
+TRANSACTION_KINDS: Final[tuple[TransactionKind, ...]] = get_args(TransactionKind)
+
+Bucket = Literal["base", "promo"]
+BUCKETS: Final[tuple[Bucket, ...]] = get_args(Bucket)

@@ -1,0 +1,211 @@
+"""The state of one customer, and the one place where a posting changes it.
+
+Decisions, as-of reads, the audit and the rebuild of projections all go through `post`, so they
+cannot disagree about what a posting means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ledger.flows import Account, TransactionKind
+from ledger.model import Balances, Hold, HoldStatus, Lot, Posting, Transaction
+
+
+class Impossible(Exception):
+    """A posting that no history allows: an account of the customer or of a lot below zero."""
+
+
+class CorrectionTarget(Struct, frozen=True):
+    """A transaction that commands of a group want to correct, and what already corrects it."""
+
+    id: UUID
+    kind: str
+    postings: tuple[Posting, ...]
+    corrections: tuple[Posting, ...] = ()
+    reversed: bool = False
+
+
+class CustomerState:
+    """Balances, lots and holds of a customer at one version. `fork` makes a cheap copy.
+
+    `complete` says that all open lots and open holds are here; otherwise `next_due` is the word
+    for those that are not.
+    """
+
+    __slots__ = (
+        "available",
+        "complete",
+        "customer_id",
+        "debt",
+        "deferred",
+        "held",
+        "holds",
+        "lots",
+        "next_due",
+        "promo",
+        "recorded_at",
+        "touched_holds",
+        "touched_lots",
+        "version",
+    )
+
+    def __init__(self, customer_id: UUID) -> None:
+        self.customer_id = customer_id
+        self.version = 0
+        self.available = 0
+        self.promo = 0
+        self.deferred = 0
+        self.held = 0
+        self.debt = 0
+        self.lots: dict[UUID, Lot] = {}
+        self.holds: dict[UUID, Hold] = {}
+        self.complete = True
+        self.next_due: datetime | None = None
+        self.recorded_at: datetime | None = None
+        self.touched_lots: set[UUID] = set()
+        self.touched_holds: set[UUID] = set()
+
+    def fork(self) -> CustomerState:
+        """A copy that may be thrown away when a command is refused."""
+        other = CustomerState.__new__(CustomerState)
+        for name in CustomerState.__slots__:
+            setattr(other, name, getattr(self, name))
+        other.lots = self.lots.copy()
+        other.holds = self.holds.copy()
+        other.touched_lots = self.touched_lots.copy()
+        other.touched_holds = self.touched_holds.copy()
+        return other
+
+    @property
+    def balances(self) -> Balances:
+        return Balances(self.available, self.promo, self.deferred, self.held, self.debt)
+
+    def post(self, posting: Posting, occurred_at: datetime) -> None:
+        """Apply one posting to the sums and to its lot. Raises Impossible below zero."""
+        debit, credit, amount = posting.debit, posting.credit, posting.amount
+        if amount <= 0:
+            raise Impossible(f"a posting of {amount}: amounts are positive")
+        lot = self.lots.get(posting.lot_id)
+        if lot is None:
+            lot = _new_lot(posting, occurred_at)
+        put_in = lot.amount + amount if debit in _SOURCES else lot.amount
+        available = lot.available + _moved("available", debit, credit, amount)
+        deferred = lot.deferred + _moved("deferred", debit, credit, amount)
+        held = lot.held + _moved("held", debit, credit, amount)
+        redeemed = lot.redeemed + _moved("redeemed", debit, credit, amount)
+        revoked, owed = lot.revoked, lot.owed
+        if posting.kind == "revoke":
+            revoked += amount
+            owed += amount if debit == "debt" else 0
+        elif posting.kind == "settle":
+            owed -= amount
+        if min(available, deferred, held, redeemed, owed) < 0 or revoked > put_in:
+            raise Impossible(f"{posting.kind} of {amount} leaves lot {lot.id} below zero")
+        self.available += available - lot.available
+        if lot.bucket == "promo":
+            self.promo += available - lot.available
+        self.deferred += deferred - lot.deferred
+        self.held += held - lot.held
+        self.debt -= _moved("debt", debit, credit, amount)
+        if self.debt < 0:
+            raise Impossible(f"{posting.kind} of {amount} leaves a debt below zero")
+        self.touched_lots.add(lot.id)
+        self.lots[lot.id] = Lot(
+            lot.id,
+            lot.bucket,
+            put_in,
+            lot.active_from,
+            lot.expires_at,
+            lot.program,
+            lot.program_version,
+            lot.occurred_at,
+            available,
+            deferred,
+            held,
+            redeemed,
+            revoked,
+            owed,
+        )
+
+    def apply(self, transaction: Transaction) -> None:
+        """Apply a recorded transaction: its postings, its hold, its version."""
+        for posting in transaction.postings:
+            self.post(posting, transaction.occurred_at)
+        self.follow_hold(
+            transaction.kind,
+            transaction.hold_id,
+            transaction.hold_expires_at,
+            transaction.postings,
+        )
+        self.version = transaction.version
+        self.recorded_at = transaction.recorded_at
+
+    def follow_hold(
+        self,
+        kind: TransactionKind,
+        hold_id: UUID | None,
+        expires_at: datetime | None,
+        postings: Iterable[Posting],
+    ) -> None:
+        """Open, capture or end the hold that a transaction of this kind names."""
+        if hold_id is None:
+            return
+        if expires_at is not None and kind == "hold":
+            parts: dict[UUID, int] = {}
+            for posting in postings:
+                if posting.kind == "hold":
+                    parts[posting.lot_id] = parts.get(posting.lot_id, 0) + posting.amount
+            hold = Hold(hold_id, "open", expires_at, tuple(parts.items()))
+        else:
+            known = self.holds.get(hold_id)
+            if known is None:
+                raise Impossible(f"{kind} of hold {hold_id}, which was never placed")
+            captured = sum(p.amount for p in postings if p.kind == "capture")
+            hold = replace(known, status=_hold_end(kind, captured), captured=captured)
+        self.holds[hold_id] = hold
+        self.touched_holds.add(hold_id)
+
+    def due(self) -> datetime | None:
+        """The next instant at which a lot or hold changes by time alone."""
+        dates = [lot.active_from for lot in self.lots.values() if lot.deferred]
+        dates += [
+            lot.expires_at for lot in self.lots.values() if lot.expires_at and lot.available
+        ]
+        dates += [hold.expires_at for hold in self.holds.values() if hold.status == "open"]
+        if not self.complete and self.next_due is not None:
+            dates.append(self.next_due)
+        return min(dates, default=None)
+
+
+_SOURCES = frozenset(("issued", "adjustment", "clearing"))
+
+
+def _moved(account: Account, debit: Account, credit: Account, amount: int) -> int:
+    if credit == account:
+        return amount
+    return -amount if debit == account else 0
+
+
+def _hold_end(kind: TransactionKind, captured: int) -> HoldStatus:
+    if captured:
+        return "captured"
+    return "expired" if kind == "hold_expiry" else "released"
+
+
+def _new_lot(posting: Posting, occurred_at: datetime) -> Lot:
+    return Lot(
+        posting.lot_id,
+        posting.bucket,
+        0,
+        posting.active_from,
+        posting.expires_at,
+        posting.program,
+        posting.program_version,
+        occurred_at,
+    )

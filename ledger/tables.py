@@ -1,0 +1,213 @@
+"""The ledger's tables, in the PostgreSQL schema `ledger`.
+
+Truth, append-only: `transactions`, `postings`, `idempotency_keys`, `sources`. Projections, that
+`ledger.rebuild` can make anew: `balances`, `lots`, `holds`. Every table has `customer_id`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+
+from ledger.flows import BUCKETS, FLOWS, TRANSACTION_KINDS
+
+metadata = MetaData(schema="ledger")
+
+_TIME = DateTime(timezone=True)
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+_XID = text("((pg_current_xact_id())::text)::bigint")
+"""Who reads the journal as a stream reads below `pg_snapshot_xmin` only: commit-order watermark."""
+
+_FLOW_CHECK = "(kind, debit, credit) IN (" + ", ".join(repr(flow) for flow in FLOWS) + ")"
+
+transactions = Table(
+    "transactions",
+    metadata,
+    Column("customer_id", Uuid, primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", Uuid, nullable=False),
+    Column("operation_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("occurred_at", _TIME, nullable=False),
+    Column("recorded_at", _TIME, nullable=False),
+    Column("available_after", BigInteger, nullable=False),
+    Column("promo_after", BigInteger, nullable=False),
+    Column("deferred_after", BigInteger, nullable=False),
+    Column("held_after", BigInteger, nullable=False),
+    Column("debt_after", BigInteger, nullable=False),
+    Column("corrects", Uuid),
+    Column("hold_id", Uuid),
+    Column("hold_expires_at", _TIME),
+    Column("source", Text),
+    Column("channel", Text),
+    Column("store", Text),
+    Column("author", Text),
+    Column("reason", Text),
+    Column("xid", BigInteger, nullable=False, server_default=_XID),
+    CheckConstraint("version > 0", name="transactions_version_check"),
+    CheckConstraint(_one_of("kind", TRANSACTION_KINDS), name="transactions_kind_check"),
+    CheckConstraint(
+        "available_after >= 0 AND promo_after >= 0 AND promo_after <= available_after"
+        " AND deferred_after >= 0 AND held_after >= 0 AND debt_after >= 0",
+        name="transactions_after_check",
+    ),
+    Index("transactions_id_key", "id", "customer_id", unique=True),
+    Index(
+        "transactions_corrects_idx",
+        "customer_id",
+        "corrects",
+        postgresql_where=text("corrects IS NOT NULL"),
+    ),
+    Index(
+        "transactions_reversal_key",
+        "customer_id",
+        "corrects",
+        unique=True,
+        postgresql_where=text("kind = 'reversal'"),
+    ),
+)
+
+postings = Table(
+    "postings",
+    metadata,
+    Column("customer_id", Uuid, primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", SmallInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("debit", Text, nullable=False),
+    Column("credit", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("lot_id", Uuid, nullable=False),
+    Column("bucket", Text, nullable=False),
+    Column("active_from", _TIME, nullable=False),
+    Column("expires_at", _TIME),
+    Column("program", Text),
+    Column("program_version", Integer),
+    Column("channel", Text),
+    Column("store", Text),
+    Column("product_group", Text),
+    Column("occurred_at", _TIME, nullable=False),
+    Column("recorded_at", _TIME, nullable=False),
+    ForeignKeyConstraint(
+        ["customer_id", "version"],
+        ["ledger.transactions.customer_id", "ledger.transactions.version"],
+        name="postings_transaction_fkey",
+    ),
+    CheckConstraint("amount > 0", name="postings_amount_check"),
+    CheckConstraint(_one_of("bucket", BUCKETS), name="postings_bucket_check"),
+    CheckConstraint(_FLOW_CHECK, name="postings_flow_check"),
+    Index("postings_recorded_at_idx", "recorded_at", postgresql_using="brin"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("customer_id", Uuid),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Column("recorded_at", _TIME, nullable=False),
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("customer_id", Uuid, nullable=False),
+    Column("transaction_id", Uuid, nullable=False),
+)
+
+balances = Table(
+    "balances",
+    metadata,
+    Column("customer_id", Uuid, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("available", BigInteger, nullable=False),
+    Column("promo", BigInteger, nullable=False),
+    Column("deferred", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("debt", BigInteger, nullable=False),
+    Column("next_due", _TIME),
+    Column("recorded_at", _TIME),
+    CheckConstraint(
+        "available >= 0 AND promo >= 0 AND promo <= available"
+        " AND deferred >= 0 AND held >= 0 AND debt >= 0",
+        name="balances_bucket_check",
+    ),
+    Index(
+        "balances_next_due_idx", "next_due", postgresql_where=text("next_due IS NOT NULL")
+    ),
+    postgresql_with={"fillfactor": "70"},
+)
+
+lots = Table(
+    "lots",
+    metadata,
+    Column("customer_id", Uuid, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("bucket", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("active_from", _TIME, nullable=False),
+    Column("expires_at", _TIME),
+    Column("program", Text),
+    Column("program_version", Integer),
+    Column("occurred_at", _TIME, nullable=False),
+    Column("available", BigInteger, nullable=False),
+    Column("deferred", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("redeemed", BigInteger, nullable=False),
+    Column("revoked", BigInteger, nullable=False),
+    Column("owed", BigInteger, nullable=False),
+    Column("open", Boolean, nullable=False),
+    CheckConstraint(
+        "available >= 0 AND deferred >= 0 AND held >= 0 AND redeemed >= 0 AND owed >= 0"
+        " AND revoked >= 0 AND revoked <= amount"
+        " AND available + deferred + held + redeemed <= amount"
+        " AND open = (available + deferred + held > 0)",
+        name="lots_bucket_check",
+    ),
+    Index("lots_open_idx", "customer_id", postgresql_where=text("open")),
+    Index("lots_deferred_idx", "customer_id", postgresql_where=text("deferred > 0")),
+    postgresql_with={"fillfactor": "85"},
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("customer_id", Uuid, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("expires_at", _TIME, nullable=False),
+    Column("lots", ARRAY(Uuid), nullable=False),
+    Column("amounts", ARRAY(BigInteger), nullable=False),
+    Column("captured", BigInteger, nullable=False),
+    CheckConstraint(
+        _one_of("status", ("open", "captured", "released", "expired")),
+        name="holds_status_check",
+    ),
+    Index("holds_open_idx", "customer_id", postgresql_where=text("status = 'open'")),
+)
+
+APPEND_ONLY = (transactions, postings, idempotency_keys, sources)
