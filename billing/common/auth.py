@@ -69,3 +69,7 @@ class Authenticator(Protocol):
         Raises Unauthorized for a missing, unknown or revoked key, Overloaded when the database
         is away and the key is not in memory.
         """
+
+
+NOBODY = Principal(key_id=UUID(int=0), name="nobody", role="bi")
+"""The principal of public operations, which ask for no key."""

@@ -10,6 +10,7 @@ import base64
 import binascii
 import unicodedata
 from datetime import datetime
+from types import GenericAlias
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import msgspec
@@ -175,7 +176,7 @@ def decode_cursor(cursor: str, *kinds: type) -> tuple[Any, ...]:
     """The sort key in `cursor`. Raises ValidationFailed for anything we did not make."""
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        key: tuple[Any, ...] = msgspec.json.decode(raw, type=tuple[kinds])
+        key: tuple[Any, ...] = msgspec.json.decode(raw, type=GenericAlias(tuple, kinds))
         if any(isinstance(part, str) and "\0" in part for part in key):
             raise ValueError("NUL")
     except (ValueError, binascii.Error, RecursionError):

@@ -1,0 +1,265 @@
+"""Operations: one declaration gives the route, its checks and its documentation.
+
+    @operation("PUT", "/v1/channels/{code}", summary="…", may=("admin", "marketer"),
+               body=ChannelIn, answers={200: ChannelOut, 201: ChannelOut})
+    async def put_channel(call: Call[ChannelIn]) -> Answer:
+        catalog = call.use(Catalog)
+        ...
+        return Answer.json(channel, 201)
+
+Before the function runs, the key is authenticated and its role checked, the Idempotency-Key read
+when `idempotent`, and the body and query decoded. Whatever it raises becomes a problem document.
+A feature exports `OPERATIONS`, a list of its operations; billing.app.api binds them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, Receive, Scope
+from typing_extensions import TypeVar as DefaultTypeVar
+
+from billing.common.answer import Answer
+from billing.common.auth import NOBODY, Authenticator, Principal, Role
+from billing.common.decoding import decode_body, decode_query
+from billing.common.errors import IdempotencyKeyMissing, ValidationFailed
+from billing.common.problems import (
+    BodyTooLarge,
+    UnsupportedMediaType,
+    as_problem,
+    problem_answer,
+)
+
+S = TypeVar("S")
+B = DefaultTypeVar("B", default=None)
+Q = DefaultTypeVar("Q", default=None)
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
+_JSON_TYPE = re.compile(
+    rb"\s*application/(json|[\w.+-]+\+json)\s*(;\s*charset=\"?utf-8\"?\s*)?", re.I
+)
+
+
+@dataclass(slots=True)
+class Call(Generic[B, Q]):
+    """One request, authenticated and decoded. `raw` is the body as it came."""
+
+    principal: Principal
+    body: B
+    query: Q
+    path: Mapping[str, str]
+    headers: Mapping[bytes, bytes]
+    raw: bytes
+    idempotency_key: str
+    request_id: str
+    services: Mapping[type, Any]
+
+    def use(self, kind: type[S]) -> S:
+        """The running service of that class."""
+        return cast(S, self.services[kind])
+
+
+Handler = Callable[[Call[Any, Any]], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """A declared operation. `may=None` is public; `answers` maps status to the answer's type."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    tag: str
+    description: str
+    may: tuple[Role, ...] | None
+    body: type | None
+    query: type | None
+    answers: Mapping[int, Any]
+    conflicts: tuple[str, ...]
+    idempotent: bool
+    examples: Mapping[str, Any]
+    raw_body: bool
+
+
+def operation(
+    method: str,
+    path: str,
+    *,
+    summary: str,
+    tag: str,
+    may: tuple[Role, ...] | None,
+    body: type | None = None,
+    query: type | None = None,
+    answers: Mapping[int, Any],
+    conflicts: tuple[str, ...] = (),
+    idempotent: bool = False,
+    examples: Mapping[str, Any] | None = None,
+    raw_body: bool = False,
+) -> Callable[[Handler], Operation]:
+    """Declare an operation; see the module.
+
+    `path` names its parameters in braces. `conflicts` are the 409 codes it may give. `raw_body`
+    leaves decoding to the handler (NDJSON). `examples` are bodies by name, for the documentation.
+    """
+
+    def declare(handler: Handler) -> Operation:
+        return Operation(
+            method=method,
+            path=path,
+            handler=handler,
+            summary=summary,
+            tag=tag,
+            description=(handler.__doc__ or "").strip(),
+            may=may,
+            body=body,
+            query=query,
+            answers=answers,
+            conflicts=conflicts,
+            idempotent=idempotent,
+            examples=examples or {},
+            raw_body=raw_body,
+        )
+
+    return declare
+
+
+class Observer(Protocol):
+    """Told of every answered request; `observe(status, seconds)`."""
+
+    def __call__(self, status: int, seconds: float, /) -> None: ...
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What bound operations run with."""
+
+    authenticator: Authenticator
+    services: Mapping[type, Any]
+    max_body_bytes: int
+    observer: Callable[[str, str], Observer] = field(default=lambda method, path: lambda *_: None)
+
+
+def bind(declared: Operation, runtime: Runtime) -> HTTPRouteHandler:
+    """The litestar handler of an operation."""
+    run = _runner(declared, runtime)
+    observe = runtime.observer(declared.method, declared.path)
+
+    async def handle(request: Request[Any, Any, Any]) -> ASGIApp:
+        started = time.perf_counter()
+        headers = dict(request.scope["headers"])
+        request_id = request_id_of(headers)
+        try:
+            answer = await run(request.scope, request.receive, headers, request_id)
+        except Exception as error:
+            answer = problem_answer(as_problem(error, request_id), request_id)
+        answer.request_id = request_id
+        observe(answer.status, time.perf_counter() - started)
+        return cast(ASGIApp, answer)
+
+    return HTTPRouteHandler(
+        re.sub(r"\{(\w+)\}", r"{\1:str}", declared.path),
+        http_method=cast(Any, declared.method),
+        name=f"{declared.method} {declared.path}",
+        include_in_schema=False,
+    )(handle)
+
+
+def _runner(
+    declared: Operation, runtime: Runtime
+) -> Callable[[Scope, Receive, Mapping[bytes, bytes], str], Awaitable[Answer]]:
+    wants_body = declared.body is not None or declared.raw_body
+    keys, services = runtime.authenticator, runtime.services
+    may, body_type, query_type = declared.may, declared.body, declared.query
+
+    async def run(
+        scope: Scope, receive: Receive, headers: Mapping[bytes, bytes], request_id: str
+    ) -> Answer:
+        principal = NOBODY
+        if may is not None:
+            secret = headers.get(b"authorization")
+            principal = keys.known(secret) or await keys.authenticate(secret)
+            principal.require(*may)
+        key = idempotency_key(headers) if declared.idempotent else ""
+        raw = await read_body(receive, headers, runtime.max_body_bytes) if wants_body else b""
+        call: Call[Any, Any] = Call(
+            principal=principal,
+            body=decode_body(raw, body_type) if body_type is not None else None,
+            query=None if query_type is None else decode_query(scope["query_string"], query_type),
+            path=scope["path_params"],
+            headers=headers,
+            raw=raw,
+            idempotency_key=key,
+            request_id=request_id,
+            services=services,
+        )
+        return await declared.handler(call)
+
+    return run
+
+
+async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
+    """The body of a request. Raises BodyTooLarge, UnsupportedMediaType."""
+    kind = headers.get(b"content-type")
+    if kind is not None and not _JSON_TYPE.fullmatch(kind):
+        raise UnsupportedMediaType("Send the body as Content-Type: application/json, in UTF-8.")
+    announced = headers.get(b"content-length", b"0")
+    if announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ValidationFailed.at("", "the connection was closed before the body was whole")
+        chunk = message["body"]
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        if not message.get("more_body", False):
+            return chunk if not chunks else b"".join([*chunks, chunk])
+        chunks.append(chunk)
+
+
+def idempotency_key(headers: Mapping[bytes, bytes]) -> str:
+    """The Idempotency-Key of a request: 1 to 255 visible ASCII characters."""
+    given = headers.get(b"idempotency-key")
+    if given is None:
+        raise IdempotencyKeyMissing(
+            "Send an Idempotency-Key header: a name you make and store for this operation, "
+            "the same at every retry."
+        )
+    key = given.decode("latin-1")
+    if not _VISIBLE.fullmatch(key):
+        raise ValidationFailed.at(
+            "/header/Idempotency-Key", "must be 1 to 255 visible ASCII characters"
+        )
+    return key
+
+
+_prefix = os.urandom(6).hex()
+_numbers = itertools.count()
+
+
+def request_id_of(headers: Mapping[bytes, bytes]) -> str:
+    """The X-Request-Id the caller sent when it is sane, else one of ours."""
+    given = headers.get(b"x-request-id")
+    if given is not None and _SANE_ID.fullmatch(given):
+        return given.decode()
+    return f"{_prefix}-{os.getpid():x}-{next(_numbers):x}"
+
+
+def _too_large(limit: int) -> ValidationFailed:
+    return BodyTooLarge.at(
+        "",
+        f"must not be larger than {limit} bytes; send less at a time or raise BONUS_MAX_BODY_BYTES",
+    )
