@@ -58,6 +58,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Country of phones written without a code, ISO 3166."""
     log_level: str
 
+    def __repr__(self) -> str:
+        """Without URLs and keys: a settings object may end up in a log."""
+        return f"Settings(host={self.host!r}, port={self.port}, data_dir={str(self.data_dir)!r})"
+
 
 def load_settings(environ: Mapping[str, str], *, needs: Collection[str] = ()) -> Settings:
     """Read the settings; the variables named in `needs` must be there. Raises SettingsError."""

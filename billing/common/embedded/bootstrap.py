@@ -17,15 +17,24 @@ OWNER = "bonus"
 API = "bonus_api"
 DATABASE = "bonus"
 
-SCRIPT = """
-SELECT 'CREATE ROLE bonus LOGIN CREATEROLE CREATEDB'
- WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'bonus') \\gexec
-SELECT 'CREATE ROLE bonus_api LOGIN'
- WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'bonus_api') \\gexec
-SELECT 'CREATE ROLE bonus_app NOLOGIN'
- WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'bonus_app') \\gexec
+ROLES = """
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'bonus') THEN
+        CREATE ROLE bonus LOGIN CREATEROLE;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'bonus_api') THEN
+        CREATE ROLE bonus_api LOGIN;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'bonus_app') THEN
+        CREATE ROLE bonus_app NOLOGIN;
+    END IF;
+END $$;
 GRANT bonus_app TO bonus_api;
 GRANT bonus_app TO bonus WITH ADMIN OPTION;
+"""
+
+CREATE_DATABASE = """
 SELECT 'CREATE DATABASE bonus OWNER bonus'
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'bonus') \\gexec
 """
@@ -38,7 +47,7 @@ def bootstrap(psql: Path, socket_folder: Path) -> None:
             *(psql, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"),
             *("--host", socket_folder, "--username", "postgres", "--dbname", "postgres"),
         ],
-        input=SCRIPT,
+        input=ROLES + CREATE_DATABASE,
         capture_output=True,
         text=True,
         timeout=60,
