@@ -13,6 +13,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from ledger.errors import Refusal
 from ledger.flows import Bucket, TransactionKind
 
 MAX: Final = "max"
@@ -184,7 +185,7 @@ class Command(Struct, frozen=True, kw_only=True):
     author: str | None = None
     reason: str | None = None
     complete: Callable[[Any], Completion] | None = None
-    refuse: Callable[[Any], Answer] | None = None
-    refusal: Any = None
+    refuse: Callable[[Refusal], Answer] | None = None
+    refusal: Refusal | None = None
     sweep: bool = False
     """Only bring the customer up to date; no transaction of its own."""

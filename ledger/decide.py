@@ -1,6 +1,7 @@
 """Decisions: `(state, command, now) → transactions or a refusal`. Pure: no I/O, no clock.
 
-The caller hands in states it may throw away; nothing of a refused command remains in them.
+Commands of a group are decided one after another; `Context.accept` shows the next one what the
+one before it did. Nothing of a refused command remains.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class Outcome(Struct, frozen=True):
     transaction: Transaction | None
     state: CustomerState
     recorded_at: datetime
-    hold: Hold | None = None
+    hold: Hold | None
+    states: dict[UUID, CustomerState]
+    targets: dict[UUID, CorrectionTarget]
 
 
 class Context:
@@ -50,12 +53,16 @@ class Context:
         self.states = states
         self.targets = dict(targets or {})
 
+    def accept(self, outcome: Outcome) -> None:
+        """Make an outcome the state that the next command of the group sees."""
+        self.states.update(outcome.states)
+        self.targets = outcome.targets
+
 
 def decide(context: Context, command: c.Command, now: datetime) -> Outcome:
-    """Carry out `command` on forks of the states in `context`; on success put the forks there.
+    """Carry out `command` on forks of the states in `context`, which stays as it was.
 
-    Raises Refusal, and then leaves `context` as it was, except that what was due by `now` is
-    not lost: it is due again for the next command.
+    Raises Refusal. What was due by `now` is then not posted: it is due for the next command.
     """
     customer_id = command.customer_id
     if customer_id is None:
@@ -65,8 +72,7 @@ def decide(context: Context, command: c.Command, now: datetime) -> Outcome:
     recorded_at = max(now, state.recorded_at or now)
     written = roll_forward(state, recorded_at, recorded_at)
     if command.sweep:
-        context.states.update(forks)
-        return Outcome(tuple(written), None, state, recorded_at)
+        return Outcome(tuple(written), None, state, recorded_at, None, forks, context.targets)
     draft = Draft(state, command.kind, command.occurred_at, command.channel, command.store)
     targets = context.targets
     for step in command.steps:
@@ -79,10 +85,8 @@ def decide(context: Context, command: c.Command, now: datetime) -> Outcome:
     own = draft.finish(recorded_at, command)
     written.append(own)
     written += roll_forward(state, recorded_at, recorded_at, command.occurred_at)
-    context.states.update(forks)
-    context.targets = targets
     hold = state.holds.get(draft.hold_id) if draft.hold_id else None
-    return Outcome(tuple(written), own, state, recorded_at, hold)
+    return Outcome(tuple(written), own, state, recorded_at, hold, forks, targets)
 
 
 _STEPS: dict[type, Callable[[Draft, Any], None]] = {

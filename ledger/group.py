@@ -1,0 +1,107 @@
+"""A group of commands in one database transaction: load, decide, append, commit.
+
+A refusal concerns its own command only. What the database rejects is split by `ledger.lane`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import structlog
+from msgspec import Struct
+
+from ledger.append import Batch
+from ledger.commands import Answer, Command, Completion
+from ledger.decide import Context, Outcome, decide
+from ledger.errors import KeyReused, Refusal
+from ledger.load import Connection, Known, Needs, load
+
+_log = structlog.get_logger()
+
+Clock = Callable[[], datetime]
+
+
+class Result(Struct, frozen=True):
+    """What became of a command. `answer` is what was kept, or found, under its key."""
+
+    answer: Answer | None
+    outcome: Outcome | None
+    replayed: bool = False
+
+
+Fate = Result | Exception
+
+
+async def run_group(
+    connection: Connection, commands: Sequence[Command], clock: Clock
+) -> list[Fate]:
+    """Run `commands` in order and commit once; a fate each, in the same order.
+
+    Raises what the database raises; then nothing of the group has happened, unless the
+    connection was lost while it committed.
+    """
+    needs = Needs(commands)
+    async with connection.transaction():
+        now = clock()
+        known, context = await load(connection, needs, now)
+        batch = Batch(context)
+        fates = [_settle(command, context, known, batch, now) for command in commands]
+        await batch.write(connection)
+    return fates
+
+
+def _settle(
+    command: Command, context: Context, known: Known, batch: Batch, now: datetime
+) -> Fate:
+    if command.key is not None and (before := known.answers.get(command.key)) is not None:
+        fingerprint, answer = before
+        if fingerprint != command.fingerprint:
+            return KeyReused(
+                "This Idempotency-Key was used for another request; use a new key for a new one."
+            )
+        return Result(answer, None, replayed=True)
+    try:
+        outcome = _decide(command, context, known, now)
+        completion = command.complete(outcome) if command.complete else Completion()
+    except Refusal as refusal:
+        return _refuse(command, refusal, known, batch, now)
+    except Exception as error:
+        _log.exception("ledger_command_failed", kind=command.kind, key=command.key)
+        return error
+    context.accept(outcome)
+    batch.add(outcome, completion.rows)
+    if command.source is not None and outcome.transaction is not None:
+        known.sources[command.source] = outcome.transaction.id
+        batch.add_source(command.source, outcome.transaction)
+    if completion.answer is not None:
+        _keep(command, completion.answer, known, batch, now)
+    return Result(completion.answer, outcome)
+
+
+def _decide(command: Command, context: Context, known: Known, now: datetime) -> Outcome:
+    if command.refusal is not None:
+        raise command.refusal
+    if command.source is not None and (posted := known.sources.get(command.source)) is not None:
+        raise Refusal(
+            "source_exists",
+            f"{command.source} is already posted, as transaction {posted}.",
+            transaction_id=posted,
+        )
+    return decide(context, command, now)
+
+
+def _refuse(
+    command: Command, refusal: Refusal, known: Known, batch: Batch, now: datetime
+) -> Fate:
+    if command.refuse is None:
+        return refusal
+    answer = command.refuse(refusal)
+    _keep(command, answer, known, batch, now)
+    return Result(answer, None)
+
+
+def _keep(command: Command, answer: Answer, known: Known, batch: Batch, now: datetime) -> None:
+    if command.key is not None:
+        known.answers[command.key] = (command.fingerprint, answer)
+        batch.add_answer(command, answer, now)

@@ -1,0 +1,202 @@
+"""A lane: a bounded queue and one connection that commits it group by group.
+
+While one group commits, the next one gathers; there is no timer, so a lone command never waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+import asyncpg
+import structlog
+from msgspec import Struct
+
+from ledger.commands import Command
+from ledger.errors import Unavailable
+from ledger.group import Clock, Fate, Result, run_group
+from ledger.load import Connection
+
+_log = structlog.get_logger()
+
+Connect = Callable[[], Awaitable[Connection]]
+
+RETRIES = 6
+"""Attempts at a group that lost a race (deadlock, serialization)."""
+
+_RACES = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+class _Job(Struct, frozen=True, eq=False):
+    command: Command
+    future: asyncio.Future[Result]
+
+
+class Lane:
+    """Owns one connection. `submit` from any task of the lane's event loop."""
+
+    def __init__(
+        self,
+        connect: Connect,
+        clock: Clock,
+        *,
+        capacity: int,
+        group_size: int,
+        group_timeout_s: float = 30.0,
+    ) -> None:
+        self._connect = connect
+        self._clock = clock
+        self._capacity = capacity
+        self._group_size = group_size
+        self._group_timeout_s = group_timeout_s
+        self._queue: deque[_Job] = deque()
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.groups = 0
+        self.commands = 0
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="ledger lane")
+
+    async def close(self) -> None:
+        """Take no more, finish what is queued, close the connection."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+        await self._drop_connection()
+
+    @property
+    def depth(self) -> int:
+        """Commands waiting for their group."""
+        return len(self._queue)
+
+    def submit(self, commands: Sequence[Command]) -> list[asyncio.Future[Result]]:
+        """Queue commands; all of them or none. Raises Unavailable when full or closing."""
+        if self._closing:
+            raise Unavailable("The service is shutting down; repeat with the same key.")
+        if len(self._queue) + len(commands) > self._capacity:
+            raise Unavailable("Too many commands are waiting; repeat with the same key.")
+        loop = asyncio.get_running_loop()
+        jobs = [_Job(command, loop.create_future()) for command in commands]
+        self._queue.extend(jobs)
+        self._wake.set()
+        return [job.future for job in jobs]
+
+    async def _run(self) -> None:
+        while True:
+            if not self._queue:
+                if self._closing:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            size = min(len(self._queue), self._group_size)
+            jobs = [self._queue.popleft() for _ in range(size)]
+            live = [job for job in jobs if not job.future.done()]
+            if live:
+                await self._commit(live)
+
+    async def _commit(self, jobs: Sequence[_Job]) -> None:
+        """Run a group to its end: everybody hears something, whatever happens."""
+        try:
+            fates = await self._attempt([job.command for job in jobs])
+        except _AWAY as error:
+            await self._drop_connection()
+            _log.warning("database_away", error=repr(error), commands=len(jobs))
+            fates = [_away()] * len(jobs)
+        except (asyncpg.PostgresError, asyncpg.DataError, ValueError, TypeError) as error:
+            if len(jobs) > 1:
+                half = len(jobs) // 2
+                await self._commit(jobs[:half])
+                await self._commit(jobs[half:])
+                return
+            fates = [_rejected(jobs[0].command, error)]
+        except BaseException as error:
+            for job in jobs:
+                _tell(job, Unavailable("The ledger stopped; repeat with the same key."))
+            await self._drop_connection()
+            if not isinstance(error, Exception):
+                raise
+            _log.exception("ledger_lane_failed")
+            return
+        self.groups += 1
+        self.commands += len(jobs)
+        for job, fate in zip(jobs, fates, strict=True):
+            _tell(job, fate)
+
+    async def _attempt(self, commands: Sequence[Command]) -> list[Fate]:
+        """Run a group, again after a lost race, and once more after a lost connection.
+
+        A lost connection may have lost its commit's answer only: keys tell, on the new one.
+        """
+        reconnected = self._connection is None
+        attempt = 0
+        while True:
+            try:
+                connection = await self._connected()
+                async with asyncio.timeout(self._group_timeout_s):
+                    return await run_group(connection, commands, self._clock)
+            except _RACES:
+                attempt += 1
+                if attempt == RETRIES:
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311
+            except _AWAY:
+                await self._drop_connection()
+                if reconnected or not all(_repeatable(command) for command in commands):
+                    raise
+                reconnected = True
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._connect()
+        return self._connection
+
+    async def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.is_closed():
+            with suppress(Exception):
+                connection.terminate()
+
+
+def _repeatable(command: Command) -> bool:
+    """Whether a second run after an unknown first one cannot double anything."""
+    return command.key is not None or command.source is not None or command.sweep
+
+
+def _rejected(command: Command, error: Exception) -> Exception:
+    if isinstance(error, (*_RACES, asyncpg.LockNotAvailableError)):
+        return Unavailable("The customer is busy; repeat with the same key.")
+    _log.error("ledger_command_rejected", error=repr(error), kind=command.kind, key=command.key)
+    return error
+
+
+def _away() -> Unavailable:
+    return Unavailable("The database is away; repeat with the same key.")
+
+
+def _tell(job: _Job, fate: Fate) -> None:
+    if job.future.done():
+        return
+    if isinstance(fate, Result):
+        job.future.set_result(fate)
+    else:
+        job.future.set_exception(fate)

@@ -1,0 +1,209 @@
+"""Step one of a group: read what its commands need, the customers locked in sorted order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+
+from ledger import commands as c
+from ledger import sql
+from ledger.decide import Context
+from ledger.model import Hold, Lot, Posting
+from ledger.state import CorrectionTarget, CustomerState
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+class Known(Struct):
+    """Keys already answered, (fingerprint, answer), and documents already posted."""
+
+    answers: dict[str, tuple[bytes, c.Answer]]
+    sources: dict[str, UUID]
+
+
+class Needs:
+    """What a group of commands has to see before it can decide."""
+
+    __slots__ = ("all_lots", "customers", "holds", "keys", "sources", "targets")
+
+    def __init__(self, commands: Iterable[c.Command]) -> None:
+        self.customers: set[UUID] = set()
+        self.all_lots: set[UUID] = set()
+        self.holds: set[tuple[UUID, UUID]] = set()
+        self.targets: set[tuple[UUID, UUID]] = set()
+        self.keys: list[str] = []
+        self.sources: list[str] = []
+        for command in commands:
+            if command.key is not None:
+                self.keys.append(command.key)
+            if command.refusal is None and command.customer_id is not None:
+                if command.source is not None:
+                    self.sources.append(command.source)
+                self._add(command, command.customer_id)
+
+    def _add(self, command: c.Command, customer: UUID) -> None:
+        self.customers.add(customer)
+        if command.sweep:
+            self.all_lots.add(customer)
+        for step in command.steps:
+            if isinstance(step, c.Accrue):
+                continue
+            self.all_lots.add(customer)
+            if isinstance(step, c.Capture | c.Release):
+                self.holds.add((customer, step.hold_id))
+            elif isinstance(step, c.Transfer):
+                self.customers.add(step.to)
+            elif isinstance(step, c.Revoke | c.Restore | c.Reverse):
+                self.targets.add((customer, step.transaction_id))
+
+
+async def load(connection: Connection, needs: Needs, now: Any) -> tuple[Known, Context]:
+    """Lock the customers, then read under the lock. Runs inside the group's transaction."""
+    states = await _lock(connection, sorted(needs.customers))
+    known = await _known(connection, needs)
+    due = {
+        state.customer_id
+        for state in states.values()
+        if state.next_due is not None and state.next_due <= now
+    }
+    full = needs.all_lots | due
+    targets = await _targets(connection, needs.targets) if needs.targets else {}
+    await _lots(connection, states, full)
+    if targets:
+        await _named_lots(connection, states, needs.targets, targets)
+    if full and (needs.holds or any(states[one].held for one in full)):
+        await _holds(connection, states, full, needs.holds)
+    return known, Context(states, targets)
+
+
+async def _lock(connection: Connection, customers: Sequence[UUID]) -> dict[UUID, CustomerState]:
+    if not customers:
+        return {}
+    rows = await connection.fetch(sql.LOCK, customers)
+    if len(rows) < len(customers):
+        found = {row[0] for row in rows}
+        missing = [one for one in customers if one not in found]
+        await connection.execute(sql.OPEN_ACCOUNTS, missing)
+        rows += await connection.fetch(sql.LOCK, missing)
+    return {row[0]: balance_state(row) for row in rows}
+
+
+def balance_state(row: asyncpg.Record) -> CustomerState:
+    """A state from a row of `ledger.balances`: sums only, lots and holds not yet there."""
+    state = CustomerState(row[0])
+    (
+        _,
+        state.version,
+        state.available,
+        state.promo,
+        state.deferred,
+        state.held,
+        state.debt,
+        state.next_due,
+        state.recorded_at,
+    ) = row
+    state.complete = False
+    return state
+
+
+async def _known(connection: Connection, needs: Needs) -> Known:
+    known = Known({}, {})
+    if not needs.keys and not needs.sources:
+        return known
+    for row in await connection.fetch(sql.KNOWN, needs.keys, needs.sources):
+        what, name, fingerprint, status, answer, transaction_id = row
+        if what == 0:
+            known.answers[name] = (fingerprint, c.Answer(status, answer))
+        else:
+            known.sources[name] = transaction_id
+    return known
+
+
+async def _lots(
+    connection: Connection, states: dict[UUID, CustomerState], full: set[UUID]
+) -> None:
+    partial = [one for one, state in states.items() if state.deferred and one not in full]
+    for one in full:
+        states[one].complete = True
+    with_points = [
+        one
+        for one in full
+        if states[one].available or states[one].deferred or states[one].held
+    ]
+    if with_points or partial:
+        for row in await connection.fetch(sql.OPEN_LOTS, with_points, partial):
+            states[row[0]].lots[row[1]] = read_lot(row)
+
+
+def read_lot(row: asyncpg.Record) -> Lot:
+    """A lot from `sql.LOT_COLUMNS`."""
+    return Lot(*tuple(row)[1:])
+
+
+async def _named_lots(
+    connection: Connection,
+    states: dict[UUID, CustomerState],
+    wanted: set[tuple[UUID, UUID]],
+    targets: dict[UUID, CorrectionTarget],
+) -> None:
+    pairs = {
+        (customer, posting.lot_id)
+        for customer, target in wanted
+        if target in targets
+        for posting in targets[target].postings
+    }
+    customers = [customer for customer, _ in pairs]
+    lots = [lot for _, lot in pairs]
+    for row in await connection.fetch(sql.NAMED_LOTS, customers, lots):
+        states[row[0]].lots[row[1]] = read_lot(row)
+
+
+async def _holds(
+    connection: Connection,
+    states: dict[UUID, CustomerState],
+    full: set[UUID],
+    named: set[tuple[UUID, UUID]],
+) -> None:
+    customers = [customer for customer, _ in named]
+    holds = [hold for _, hold in named]
+    for row in await connection.fetch(sql.HOLDS, list(full), customers, holds):
+        states[row[0]].holds[row[1]] = read_hold(row)
+
+
+def read_hold(row: asyncpg.Record) -> Hold:
+    """A hold from (customer_id, id, status, expires_at, lots, amounts, captured)."""
+    _, hold_id, status, expires_at, lots, amounts, captured = row
+    return Hold(hold_id, status, expires_at, tuple(zip(lots, amounts, strict=True)), captured)
+
+
+async def _targets(
+    connection: Connection, wanted: set[tuple[UUID, UUID]]
+) -> dict[UUID, CorrectionTarget]:
+    customers = [customer for customer, _ in wanted]
+    ids = [target for _, target in wanted]
+    own: dict[UUID, list[Posting]] = {}
+    corrections: dict[UUID, list[Posting]] = {}
+    kinds: dict[UUID, str] = {}
+    reversed_ones: set[UUID] = set()
+    for row in await connection.fetch(sql.TARGETS, customers, ids):
+        target, kind, of, of_kind, _, seq, *rest = row
+        kinds[target] = kind
+        if of_kind == "reversal" and of != target:
+            reversed_ones.add(target)
+        if seq is not None:
+            where = own if of == target else corrections
+            where.setdefault(target, []).append(Posting(*rest))
+    return {
+        target: CorrectionTarget(
+            target,
+            kind,
+            tuple(own.get(target, ())),
+            tuple(corrections.get(target, ())),
+            target in reversed_ones,
+        )
+        for target, kind in kinds.items()
+    }

@@ -1,0 +1,135 @@
+"""The ledger's door: commands in, results out; reads beside.
+
+One `Ledger` lives in each process. Tills' commands go to lanes by customer; bulk work (batches,
+campaigns, sweeps) has a lane of its own, so that a till never waits behind a thousand others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+import asyncpg
+
+from ledger import sql
+from ledger.commands import Command
+from ledger.errors import Unavailable
+from ledger.group import Clock, Result
+from ledger.lane import Lane
+from ledger.load import Connection
+
+
+def utc_now() -> datetime:
+    """The clock of a ledger that was given no other."""
+    return datetime.now(UTC)
+
+
+class Ledger:
+    """`async with Ledger(url) as ledger: await ledger.execute(command)`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        lanes: int = 1,
+        capacity: int = 4096,
+        group_size: int = 256,
+        bulk_group_size: int = 1000,
+        bulk_capacity: int = 100_000,
+        readers: int = 4,
+        connect_timeout_s: float = 1.0,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._url = url
+        self._readers = readers
+        self._connect_timeout_s = connect_timeout_s
+        self.clock = clock
+        self.lanes = [
+            Lane(self._connect, clock, capacity=capacity, group_size=group_size)
+            for _ in range(lanes)
+        ]
+        self.bulk_lane = Lane(
+            self._connect, clock, capacity=bulk_capacity, group_size=bulk_group_size
+        )
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def __aenter__(self) -> Ledger:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Start the lanes. The database may be away: commands then hear so."""
+        self._pool = await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=self._readers,
+            timeout=self._connect_timeout_s,
+            command_timeout=30,
+            server_settings={
+                "role": "bonus_app",
+                "application_name": "bonus reader",
+                "default_transaction_read_only": "on",
+            },
+        )
+        for lane in self._all_lanes():
+            lane.start()
+
+    async def close(self) -> None:
+        """Drain: what was accepted is committed and answered, then the connections close."""
+        await asyncio.gather(*(lane.close() for lane in self._all_lanes()))
+        if self._pool is not None:
+            await self._pool.close()
+
+    @property
+    def pool(self) -> asyncpg.Pool[asyncpg.Record]:
+        """Connections for reads only."""
+        if self._pool is None:
+            raise RuntimeError("the ledger is not started")
+        return self._pool
+
+    async def execute(self, command: Command, timeout_s: float = 10.0) -> Result:
+        """Carry out one command; back only after its commit.
+
+        Raises Refusal (when the command keeps no answer), KeyReused, Unavailable (also when
+        `timeout_s` is over: the command may still happen, its key will tell).
+        """
+        (future,) = self._lane(command.customer_id).submit([command])
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError:
+            raise Unavailable(
+                "No answer in time; it may still happen: repeat with the same key."
+            ) from None
+
+    async def execute_many(
+        self, commands: Sequence[Command], timeout_s: float = 120.0
+    ) -> list[Result | BaseException]:
+        """Carry out many commands in order, in large groups; a fate each, in the same order."""
+        futures = self.bulk_lane.submit(commands)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.gather(*futures, return_exceptions=True)
+        except TimeoutError:
+            raise Unavailable("No answer in time; repeat with the same keys.") from None
+
+    def _lane(self, customer_id: UUID | None) -> Lane:
+        if customer_id is None or len(self.lanes) == 1:
+            return self.lanes[0]
+        return self.lanes[customer_id.int % len(self.lanes)]
+
+    def _all_lanes(self) -> list[Lane]:
+        return [*self.lanes, self.bulk_lane]
+
+    async def _connect(self) -> Connection:
+        return await asyncpg.connect(
+            self._url,
+            timeout=self._connect_timeout_s,
+            server_settings=sql.LANE_SETTINGS,
+            statement_cache_size=200,
+        )

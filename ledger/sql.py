@@ -1,0 +1,165 @@
+"""Every statement of the hot path, in one place.
+
+They take arrays and run once a group, whatever its size. All are look-ups by key, which is why
+lanes plan them with index scans and nested loops only (`LANE_SETTINGS`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+LANE_SETTINGS: Final = {
+    "role": "bonus_app",
+    "application_name": "bonus lane",
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "lock_timeout": "500ms",
+    "idle_in_transaction_session_timeout": "60s",
+}
+"""A generic plan made while a table was still empty must not become a sequential scan later."""
+
+LOCK: Final = """
+SELECT customer_id, version, available, promo, deferred, held, debt, next_due, recorded_at
+FROM ledger.balances WHERE customer_id = ANY($1::uuid[])
+ORDER BY customer_id FOR UPDATE
+"""
+
+OPEN_ACCOUNTS: Final = """
+INSERT INTO ledger.balances
+    (customer_id, version, available, promo, deferred, held, debt)
+SELECT id, 0, 0, 0, 0, 0, 0 FROM unnest($1::uuid[]) AS id ORDER BY id
+ON CONFLICT DO NOTHING
+"""
+
+KNOWN: Final = """
+SELECT 0 AS what, key AS name, fingerprint, status, answer, NULL::uuid AS transaction_id
+FROM ledger.idempotency_keys WHERE key = ANY($1::text[])
+UNION ALL
+SELECT 1, source, NULL, NULL, NULL, transaction_id
+FROM ledger.sources WHERE source = ANY($2::text[])
+"""
+"""Idempotency keys (what = 0) and natural keys (what = 1) that are already taken."""
+
+LOT_COLUMNS: Final = (
+    "customer_id, id, bucket, amount, active_from, expires_at, program, program_version,"
+    " occurred_at, available, deferred, held, redeemed, revoked, owed"
+)
+
+OPEN_LOTS: Final = f"""
+SELECT {LOT_COLUMNS} FROM ledger.lots WHERE customer_id = ANY($1::uuid[]) AND open
+UNION ALL
+SELECT {LOT_COLUMNS} FROM ledger.lots WHERE customer_id = ANY($2::uuid[]) AND deferred > 0
+"""
+"""$1: customers all of whose open lots matter; $2: those of whom only the deferred ones do."""
+
+NAMED_LOTS: Final = f"""
+SELECT {LOT_COLUMNS} FROM ledger.lots
+WHERE (customer_id, id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[])) AND NOT open
+"""
+"""Closed lots that a correction gives points back to."""
+
+HOLDS: Final = """
+SELECT customer_id, id, status, expires_at, lots, amounts, captured
+FROM ledger.holds WHERE customer_id = ANY($1::uuid[]) AND status = 'open'
+UNION ALL
+SELECT customer_id, id, status, expires_at, lots, amounts, captured
+FROM ledger.holds
+WHERE (customer_id, id) IN (SELECT * FROM unnest($2::uuid[], $3::uuid[])) AND status <> 'open'
+"""
+
+POSTING_COLUMNS: Final = (
+    "p.kind, p.debit, p.credit, p.amount, p.lot_id, p.bucket, p.active_from, p.expires_at,"
+    " p.program, p.program_version, p.channel, p.store, p.product_group"
+)
+
+TARGETS: Final = f"""
+SELECT t.id AS target, t.kind AS target_kind, t.id AS of, t.kind AS of_kind, t.version, p.seq,
+       {POSTING_COLUMNS}
+FROM unnest($1::uuid[], $2::uuid[]) AS want (customer_id, id)
+JOIN ledger.transactions t ON t.id = want.id AND t.customer_id = want.customer_id
+LEFT JOIN ledger.postings p ON p.customer_id = t.customer_id AND p.version = t.version
+UNION ALL
+SELECT t.id, t.kind, k.id, k.kind, k.version, p.seq, {POSTING_COLUMNS}
+FROM unnest($1::uuid[], $2::uuid[]) AS want (customer_id, id)
+JOIN ledger.transactions t ON t.id = want.id AND t.customer_id = want.customer_id
+JOIN ledger.transactions k ON k.customer_id = t.customer_id AND k.corrects = t.id
+LEFT JOIN ledger.postings p ON p.customer_id = k.customer_id AND p.version = k.version
+ORDER BY 1, 5, 6
+"""
+"""Transactions to be corrected with their postings, and all that already corrects them."""
+
+APPEND: Final = """
+WITH journal AS (
+    INSERT INTO ledger.transactions
+        (customer_id, version, id, operation_id, kind, occurred_at, recorded_at,
+         available_after, promo_after, deferred_after, held_after, debt_after,
+         corrects, hold_id, hold_expires_at, source, channel, store, author, reason)
+    SELECT * FROM unnest(
+        $1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::timestamptz[],
+        $7::timestamptz[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
+        $12::bigint[], $13::uuid[], $14::uuid[], $15::timestamptz[], $16::text[], $17::text[],
+        $18::text[], $19::text[], $20::text[])
+), movements AS (
+    INSERT INTO ledger.postings
+        (customer_id, version, seq, kind, debit, credit, amount, lot_id, bucket, active_from,
+         expires_at, program, program_version, channel, store, product_group, occurred_at,
+         recorded_at)
+    SELECT * FROM unnest(
+        $21::uuid[], $22::bigint[], $23::smallint[], $24::text[], $25::text[], $26::text[],
+        $27::bigint[], $28::uuid[], $29::text[], $30::timestamptz[], $31::timestamptz[],
+        $32::text[], $33::int[], $34::text[], $35::text[], $36::text[], $37::timestamptz[],
+        $38::timestamptz[])
+), documents AS (
+    INSERT INTO ledger.sources (source, customer_id, transaction_id)
+    SELECT * FROM unnest($39::text[], $40::uuid[], $41::uuid[])
+), answers AS (
+    INSERT INTO ledger.idempotency_keys
+        (key, customer_id, fingerprint, status, answer, recorded_at)
+    SELECT * FROM unnest(
+        $42::text[], $43::uuid[], $44::bytea[], $45::smallint[], $46::bytea[],
+        $47::timestamptz[])
+)
+UPDATE ledger.balances AS b
+SET version = n.version, available = n.available, promo = n.promo, deferred = n.deferred,
+    held = n.held, debt = n.debt, next_due = n.next_due, recorded_at = n.recorded_at
+FROM unnest(
+    $48::uuid[], $49::bigint[], $50::bigint[], $51::bigint[], $52::bigint[], $53::bigint[],
+    $54::bigint[], $55::bigint[], $56::timestamptz[], $57::timestamptz[])
+    AS n (customer_id, was, version, available, promo, deferred, held, debt, next_due,
+          recorded_at)
+WHERE b.customer_id = n.customer_id AND b.version = n.was
+"""
+"""One round trip for the whole group. The command tag counts the balances updated."""
+
+NEW_LOTS: Final = f"""
+INSERT INTO ledger.lots ({LOT_COLUMNS}, open)
+SELECT * FROM unnest(
+    $1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[],
+    $7::text[], $8::int[], $9::timestamptz[], $10::bigint[], $11::bigint[], $12::bigint[],
+    $13::bigint[], $14::bigint[], $15::bigint[], $16::boolean[])
+"""
+
+CHANGED_LOTS: Final = """
+UPDATE ledger.lots AS l
+SET amount = n.amount, available = n.available, deferred = n.deferred, held = n.held,
+    redeemed = n.redeemed, revoked = n.revoked, owed = n.owed, open = n.open
+FROM unnest(
+    $1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+    $7::bigint[], $8::bigint[], $9::bigint[], $10::boolean[])
+    AS n (customer_id, id, amount, available, deferred, held, redeemed, revoked, owed, open)
+WHERE l.customer_id = n.customer_id AND l.id = n.id
+"""
+
+PUT_HOLDS: Final = """
+INSERT INTO ledger.holds AS h (customer_id, id, status, expires_at, lots, amounts, captured)
+SELECT n.customer_id, n.id, n.status, n.expires_at, string_to_array(n.lots, ',')::uuid[],
+       string_to_array(n.amounts, ',')::bigint[], n.captured
+FROM unnest(
+    $1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[])
+    AS n (customer_id, id, status, expires_at, lots, amounts, captured)
+ON CONFLICT (customer_id, id) DO UPDATE
+SET status = excluded.status, captured = excluded.captured
+"""
