@@ -1,0 +1,57 @@
+"""Customers' tables. Names and phones are here only encrypted, or as a keyed hash."""
+
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+from billing.catalog import tables as catalog
+from billing.common.tables import metadata
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("phone_hash", LargeBinary, unique=True),
+    Column("phone_masked", Text, nullable=False),
+    Column("phone_encrypted", LargeBinary),
+    Column("person_encrypted", LargeBinary),
+    # The person's own key, wrapped by the master key. Without it the two above are noise.
+    Column("data_key", LargeBinary),
+    Column("channel", Text, ForeignKey(catalog.channels.c.code)),
+    Column("store", Text, ForeignKey(catalog.stores.c.code)),
+    Column("seller", Text),
+    Column("tags", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("verified_at", DateTime(timezone=True)),
+    CheckConstraint("status IN ('unverified', 'verified', 'blocked')", name="status"),
+)
+
+customer_cards = Table(
+    "customer_cards",
+    metadata,
+    Column("card", Text, primary_key=True),
+    Column("customer_id", Uuid, ForeignKey(customers.c.id), nullable=False),
+    Index(None, "customer_id"),
+)
+
+customer_external_ids = Table(
+    "customer_external_ids",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("customer_id", Uuid, ForeignKey(customers.c.id), nullable=False),
+    UniqueConstraint("customer_id", "system"),
+)

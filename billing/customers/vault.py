@@ -1,0 +1,55 @@
+"""Sealing and opening personal data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+
+from billing.common import crypto
+from billing.customers.model import Person
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A person's data as the database keeps it."""
+
+    data_key: bytes
+    phone_hash: bytes
+    phone_encrypted: bytes
+    person_encrypted: bytes
+
+
+class Vault:
+    """Holds the keys made of the master secret; everything is bound to the customer's id."""
+
+    def __init__(self, secret_key: bytes) -> None:
+        self._master = crypto.derive(secret_key, "customers' data keys")
+        self._hashing = crypto.derive(secret_key, "phone hashes")
+
+    def phone_hash(self, phone: str) -> bytes:
+        """The name under which an E.164 phone is found."""
+        return crypto.keyed_hash(self._hashing, phone)
+
+    def seal(self, customer_id: UUID, phone: str, person: Person) -> Sealed:
+        """Encrypt under a new data key of the person's own."""
+        key = crypto.new_data_key()
+        of = customer_id.bytes
+        return Sealed(
+            data_key=crypto.seal(self._master, key, of + b"key"),
+            phone_hash=self.phone_hash(phone),
+            phone_encrypted=crypto.seal(key, phone.encode(), of + b"phone"),
+            person_encrypted=crypto.seal(key, msgspec.json.encode(person), of + b"person"),
+        )
+
+    def unseal(
+        self, customer_id: UUID, data_key: bytes, phone: bytes, person: bytes
+    ) -> tuple[str, Person]:
+        """The phone and the person. Raises CannotDecrypt."""
+        of = customer_id.bytes
+        key = crypto.unseal(self._master, data_key, of + b"key")
+        return (
+            crypto.unseal(key, phone, of + b"phone").decode(),
+            msgspec.json.decode(crypto.unseal(key, person, of + b"person"), type=Person),
+        )
