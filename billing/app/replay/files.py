@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +34,7 @@ def read_chain(path: Path, products: Path | None = None) -> Chain:
                 )
             with _text(products or _beside(path)) as listed:
                 return grocer.read_chain(text, listed)
-    except (FileFault, OSError, EOFError, UnicodeDecodeError) as error:
+    except (ValueError, OSError, EOFError, zlib.error, csv.Error) as error:
         raise FileFault(f"{path}: {error}") from error
 
 

@@ -57,9 +57,7 @@ def read_chain(receipts: Iterable[str], products: Iterable[str]) -> Chain:
         stores=tuple(_store(code) for code in _values(baskets, "store_id")),
         groups=(*groups, UNLISTED),
         products=tuple(catalog.values()),
-        customers=tuple(
-            Customer(card, phones.numbered(int(card))) for card in _values(baskets, "household_id")
-        ),
+        customers=tuple(Customer(card, _phone(card)) for card in _values(baskets, "household_id")),
         sales=tuple(sales),
         adjusted=adjusted,
     )
@@ -120,6 +118,12 @@ def _sale(
     return Sale(basket, first["household_id"], at, total, (step,))
 
 
+def _phone(household: str) -> str:
+    if not household.isdecimal():
+        raise FileFault(f"household {household!r} is not a number")
+    return phones.numbered(int(household))
+
+
 def _redeems(key: str) -> bool:
     return int.from_bytes(sha256(key.encode()).digest()[:4]) % 100 < REDEEMING_PERCENT
 
@@ -148,7 +152,7 @@ def _number(row: Mapping[str, str], column: str) -> Decimal:
 
 
 def _rows(text: Iterable[str], needed: Iterable[str], what: str) -> Iterable[dict[str, str]]:
-    reader = csv.DictReader(text)
+    reader = csv.DictReader(text, restval="")
     missing = set(needed) - set(reader.fieldnames or ())
     if missing:
         raise FileFault(f"the {what} lack the columns {', '.join(sorted(missing))}")

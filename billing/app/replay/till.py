@@ -20,6 +20,7 @@ from billing.app.replay.wire import Address, Answer, Connection, LostConnection
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
+JITTER_S = 0.5
 MAX_SERVER_ERRORS = 5
 """A request that is answered 500 this often is given up; the next one goes on."""
 
@@ -96,7 +97,7 @@ def _again(answer: Answer, attempt: int) -> bool:
 def _pause(answer: Answer, attempt: int) -> float:
     asked = answer.headers.get("retry-after", "")
     if asked.isdecimal():
-        return int(asked) + random.uniform(0, 0.5)  # noqa: S311
+        return int(asked) + random.uniform(0, JITTER_S)  # noqa: S311
     return _backoff(attempt)
 
 
