@@ -47,6 +47,10 @@ class Account:
         except subprocess.TimeoutExpired:
             server.kill()
             output, _ = server.communicate()
+        except BaseException:
+            server.kill()
+            server.wait()
+            raise
         return subprocess.CompletedProcess(command, server.returncode, output)
 
     def _setpriv(self) -> list[str]:

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-import psutil  # type: ignore[import-untyped]
-
 from billing.common.embedded.account import Account, choose_account
 from billing.common.embedded.bootstrap import API, DATABASE, OWNER, bootstrap
 from billing.common.embedded.process import (
@@ -65,7 +63,6 @@ class EmbeddedPostgres:
         self._sockets = SocketFolder(self._home, ".s.PGSQL.5432")
         self._fsync = "on" if durable else "off"
         self._server: subprocess.Popen[bytes] | None = None
-        self._account: Account | None = None
 
     @property
     def url(self) -> str:
@@ -92,7 +89,7 @@ class EmbeddedPostgres:
         self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock.acquire()
         try:
-            account = self._account = choose_account(self._home, self._bin / "postgres")
+            account = choose_account(self._home, self._bin / "postgres")
             account.give(self._home)
             self._stop_leftover(account, report)
             if not self._data.exists():
@@ -106,10 +103,14 @@ class EmbeddedPostgres:
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
         """Stop and wait. `fast` ends sessions and writes a checkpoint; `immediate` is a crash."""
-        if self._server is not None and self._account is not None:
-            if self._server.poll() is None:
-                self._pg_ctl_stop(self._account, mode)
-            self._server.wait()
+        if self._server is not None:
+            # What pg_ctl does, but also for one that has not yet written its postmaster.pid.
+            self._server.send_signal(signal.SIGINT if mode == "fast" else signal.SIGQUIT)
+            try:
+                self._server.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
             self._server = None
             self._sockets.remove()
         self._lock.release()
@@ -177,22 +178,24 @@ class EmbeddedPostgres:
             return
         if self._runs_our_data(int(lines[0])):
             report("stopping the PostgreSQL a killed run left")
-            self._pg_ctl_stop(account, "fast")
+            self._pg_ctl_stop(account)
         else:
             # Its number may meanwhile be another program's, and PostgreSQL would then not start.
             (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def _runs_our_data(self, pid: int) -> bool:
+        import psutil  # comes with the extra `embedded`
+
         try:
             return str(self._data) in psutil.Process(pid).cmdline()
         except psutil.Error:
             return False
 
-    def _pg_ctl_stop(self, account: Account, mode: str) -> None:
+    def _pg_ctl_stop(self, account: Account) -> None:
         done = account.run(
             [
                 *(str(self._bin / "pg_ctl"), "stop", "--wait", "--silent"),
-                *("--pgdata", str(self._data), "--mode", mode, "--timeout", str(STOP_TIMEOUT_S)),
+                *("--pgdata", str(self._data), "--mode=fast", "--timeout", str(STOP_TIMEOUT_S)),
             ],
             timeout_s=STOP_TIMEOUT_S + 10,
         )

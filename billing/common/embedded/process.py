@@ -70,13 +70,13 @@ class SocketFolder:
         if not self._note.exists():
             return None
         noted = Path(self._note.read_text(encoding="utf-8"))
-        return noted if noted.is_dir() else None
+        return noted if self._is_private(noted) else None
 
     def make(self, give: Callable[[Path], None]) -> Path:
-        """The folder for this start; `give` makes it the server's."""
-        self.remove()
-        if self._fits:
-            return self._home
+        """The folder for this start; `give` makes it the server's. A restart keeps its folder."""
+        found = self.find()
+        if found is not None:
+            return found
         folder = Path(tempfile.mkdtemp(prefix="bonus-"))
         give(folder)
         self._note.write_text(str(folder), encoding="utf-8")
@@ -87,6 +87,13 @@ class SocketFolder:
         if folder is not None and folder != self._home:
             shutil.rmtree(folder)
         self._note.unlink(missing_ok=True)
+
+    def _is_private(self, folder: Path) -> bool:
+        """Temporary folders are shared: another user may have made one of that name since."""
+        if folder.is_symlink() or not folder.is_dir():
+            return False
+        found = folder.stat()
+        return found.st_uid == self._home.stat().st_uid and found.st_mode & 0o077 == 0
 
 
 def wait_until(

@@ -86,6 +86,14 @@ class EmbeddedRedis:
             self._sockets.remove()
         self._lock.release()
 
+    def kill(self) -> None:
+        """kill -9. Start again with start()."""
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+            self._server = None
+        self._lock.release()
+
     def _socket(self) -> Path:
         folder = self._sockets.find()
         if folder is None:

@@ -1,0 +1,74 @@
+"""`bonus`: the command line. Every command is a module of `billing.app.commands`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from billing.app import commands
+from billing.app.running import recall
+from billing.app.supervised import end_with_parent
+from billing.common.embedded.process import EmbeddedError
+from billing.common.errors import Overloaded
+from billing.common.logging import configure_logging
+from billing.common.settings import SettingsError, load_settings
+
+DESCRIPTION = "Bonus points of a retail chain: the service and its tools."
+EPILOG = """\
+Settings are environment variables (BONUS_PORT, DATABASE_URL ...). While `bonus up` runs in the
+same folder, the other commands find its servers by themselves."""
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Exit codes: 0 done, 1 not done, 2 wrong arguments or settings."""
+    modules = _modules()
+    args = _parser(modules).parse_args(argv)
+    module = modules[args.command]
+    try:
+        environ = recall(os.environ) if getattr(module, "RECALLS", True) else os.environ
+        settings = load_settings(environ, needs=getattr(module, "NEEDS", ()))
+        configure_logging(settings.log_level)
+        end_with_parent(os.environ)
+        code: int = module.run(args, settings)
+    except SettingsError as error:
+        return _refuse(str(error), 2)
+    except (EmbeddedError, Overloaded) as error:
+        return _refuse(str(error), 1)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+def _modules() -> dict[str, ModuleType]:
+    return {
+        found.name: importlib.import_module(f"{commands.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(commands.__path__)
+    }
+
+
+def _parser(modules: dict[str, ModuleType]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bonus",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in modules.values():
+        module.add(subparsers)
+    return parser
+
+
+def _refuse(message: str, code: int) -> int:
+    print(f"bonus: {message}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

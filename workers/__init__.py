@@ -1,0 +1,9 @@
+"""Work outside the request. PostgreSQL holds what there is to do; Redis only wakes workers up.
+
+broker.py     the queue: Redis, and an explicit list of middleware
+actors.py     what workers do, each naming one function of the layers below
+ledger.py     the ledger a worker process keeps open
+worker.py     a worker process
+scheduler.py  the process that sends, one at a time by an advisory lock
+redis.py      connections that do not hang, and one remark when Redis goes or comes
+"""

@@ -1,0 +1,40 @@
+"""The ledger a worker process keeps open, in the event loop its actors run in."""
+
+from __future__ import annotations
+
+from dramatiq import Broker, Middleware, Worker
+from dramatiq.asyncio import async_to_sync
+
+from ledger.service import Ledger
+
+
+class OpenLedger(Middleware):
+    """Opened when the worker boots, drained and closed after its last message.
+
+    Stands behind AsyncIO in the broker's list: that one starts the event loop before, and stops
+    it after.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self._url = database_url
+        self._ledger: Ledger | None = None
+
+    @property
+    def ledger(self) -> Ledger:
+        if self._ledger is None:
+            raise RuntimeError("the ledger is open in a running worker only")
+        return self._ledger
+
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        async_to_sync(self._open)()
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        async_to_sync(self._close)()
+
+    async def _open(self) -> None:
+        self._ledger = Ledger(self._url)
+        await self._ledger.start()
+
+    async def _close(self) -> None:
+        await self.ledger.close()
+        self._ledger = None

@@ -1,0 +1,117 @@
+"""The scheduler: sends the messages that are due by the clock, and does nothing else.
+
+Any number may run; the one that holds an advisory lock sends. The lock lives in a connection:
+when that breaks, sending stops until it is held again, here or elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import asyncpg
+import redis
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+from dramatiq import Broker
+
+from billing.common.db import connect, is_away
+from billing.common.settings import Settings
+from workers.actors import POST_DUE
+from workers.broker import make_broker
+from workers.redis import Presence
+
+ADVISORY_LOCK = 0x626F6E7573_02
+"""One scheduler at a time on a database: "bonus", 2."""
+POST_DUE_EVERY_S = 30
+LOOK_EVERY_S = 5
+ANSWER_TIMEOUT_S = 5
+
+_log = structlog.get_logger("workers.scheduler")
+
+
+async def run_scheduler(settings: Settings) -> None:
+    """Send, while we hold the lock, until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    broker = make_broker(settings)
+    schedule = _schedule(broker)
+    away = False
+    while not stop.is_set():
+        try:
+            await _lead(settings.database_url, schedule, stop)
+            away = False
+        except Exception as error:
+            if not is_away(error):
+                raise
+            if not away:
+                _log.warning("database_away", error=str(error), consequence="nothing is sent")
+            away = True
+            await _sleep(stop)
+    broker.close()
+
+
+def _schedule(broker: Broker) -> AsyncIOScheduler:
+    presence = Presence()
+
+    def send(actor: str) -> None:
+        try:
+            broker.get_actor(actor).send()
+        except redis.RedisError as error:
+            presence.is_away(error)
+        else:
+            presence.is_there()
+
+    schedule = AsyncIOScheduler(timezone=UTC)
+    schedule.add_job(
+        send,
+        IntervalTrigger(seconds=POST_DUE_EVERY_S),
+        args=[POST_DUE],
+        next_run_time=datetime.now(UTC),
+        coalesce=True,
+        max_instances=1,
+        misfire_grace_time=None,
+    )
+    return schedule
+
+
+async def _lead(url: str, schedule: AsyncIOScheduler, stop: asyncio.Event) -> None:
+    """Hold the lock and send. Raises what the connection raises when it breaks."""
+    connection = await connect(url, application="bonus-scheduler")
+    try:
+        if not await _take_lock(connection, stop):
+            return
+        _log.info("scheduler_leads")
+        schedule.resume() if schedule.running else schedule.start()
+        while not stop.is_set():
+            await connection.execute("SELECT 1", timeout=ANSWER_TIMEOUT_S)
+            await _sleep(stop)
+    finally:
+        if schedule.running:
+            schedule.pause()
+        connection.terminate()
+
+
+async def _take_lock(connection: asyncpg.Connection[asyncpg.Record], stop: asyncio.Event) -> bool:
+    """Wait for our turn; False when we were asked to stop meanwhile."""
+    waiting = False
+    while not stop.is_set():
+        if await connection.fetchval(
+            "SELECT pg_try_advisory_lock($1)", ADVISORY_LOCK, timeout=ANSWER_TIMEOUT_S
+        ):
+            return True
+        if not waiting:
+            _log.info("scheduler_waits", because="another one holds the lock")
+        waiting = True
+        await _sleep(stop)
+    return False
+
+
+async def _sleep(stop: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), LOOK_EVERY_S)
