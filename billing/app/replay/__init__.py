@@ -4,4 +4,5 @@ files: which kind a file is      grocer, points: the two kinds      model: what 
 fleet: posting it all            catalog: what must exist first     till, wire: one till's requests
 journal: what to remember        tally: what was seen               phones, lines: small rules
 command: the work of `bonus replay`  report: what a person sees
+demo: the demo chain, loaded the same way   paste: commands to try it with
 """

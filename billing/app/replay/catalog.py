@@ -16,6 +16,7 @@ from billing.app.replay.wire import Answer
 
 T = TypeVar("T")
 _PAGE = 500
+_IMPORT = 2000
 
 
 class Watch(Protocol):
@@ -75,9 +76,7 @@ async def ensure(chain: Chain, tills: Sequence[Till], watch: Watch) -> Registere
     nested = [group for group in chain.groups if group.parent is not None]
     await _put_missing(tills, watch, "product-groups", _named(roots))
     await _put_missing(tills, watch, "product-groups", _named(nested))
-    await _put_missing(tills, watch, "products", {
-        product.sku: {"name": product.name, "group": product.group} for product in chain.products
-    })  # fmt: skip
+    await _import_missing(chain, tills, watch)
     return await _register(chain, tills, watch)
 
 
@@ -130,8 +129,26 @@ async def _put_missing(
     await spread(tills, put, missing)
 
 
-async def _codes(till: Till, kind: str) -> set[str]:
-    name = "sku" if kind == "products" else "code"
+async def _import_missing(chain: Chain, tills: Sequence[Till], watch: Watch) -> None:
+    known = await _codes(tills[0], "products", "sku")
+    missing = [
+        {"sku": product.sku, "name": product.name, "group": product.group}
+        for product in chain.products
+        if product.sku not in known
+    ]
+    if not missing:
+        return
+    watch.start("products", len(missing))
+    for start in range(0, len(missing), _IMPORT):
+        batch = missing[start : start + _IMPORT]
+        answer = await tills[0].post("/v1/products/import", batch)
+        if answer.status >= 300:
+            raise Refused("POST /v1/products/import", answer)
+        for _ in batch:
+            watch.advance()
+
+
+async def _codes(till: Till, kind: str, name: str = "code") -> set[str]:
     codes, cursor = set[str](), ""
     while True:
         path = f"/v1/{kind}?limit={_PAGE}" + (f"&cursor={quote(cursor)}" if cursor else "")

@@ -1,0 +1,128 @@
+"""The demo chain, loaded with the machinery of `bonus replay`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from billing.app.replay import files, fleet
+from billing.app.replay.catalog import Refused, ensure
+from billing.app.replay.journal import Journal
+from billing.app.replay.model import Chain
+from billing.app.replay.paste import Example, commands
+from billing.app.replay.tally import Tally
+from billing.app.replay.till import Till, Unreachable
+from billing.app.replay.wire import Address
+from billing.app.running import recall
+from billing.common.db import Database
+from billing.common.embedded.process import EmbeddedError
+from billing.common.settings import load_settings
+from billing.demo import CHANNELS, PROGRAM, RECEIPTS
+from billing.keys.service import ApiKeys
+
+Report = Callable[[str], None]
+_TILLS = 16
+
+
+def load(base_url: str, admin_key: str, report: Report) -> tuple[str, str]:
+    """A till's key ("" when the database cannot be reached from here), and commands to paste.
+    Raises EmbeddedError."""
+    chain = replace(files.read_chain(RECEIPTS), channels=CHANNELS)
+    service = fleet.Service(base_url, admin_key, tills=_TILLS)
+    try:
+        customer_id = asyncio.run(_load(chain, service, report))
+    except (Refused, Unreachable) as error:
+        raise EmbeddedError(f"The demo chain could not be loaded: {error}") from error
+    pos_key = asyncio.run(_pos_key())
+    best = best_customer(chain)
+    sale = next(sale for sale in reversed(chain.sales) if sale.card == best)
+    body = sale.steps[0].body
+    example = Example(
+        url=base_url.rstrip("/"),
+        key=pos_key or admin_key,
+        phone=next(customer.phone for customer in chain.customers if customer.card == best),
+        customer_id=customer_id,
+        channel=body["channel"],
+        store=body["store"],
+        sku=body["receipt"]["lines"][0]["sku"],
+    )
+    return pos_key, commands(example)
+
+
+def best_customer(chain: Chain) -> str:
+    """The card of who bought most: he has points to spend."""
+    bought = Counter[str]()
+    for sale in chain.sales:
+        bought[sale.card] += sale.total
+    return bought.most_common(1)[0][0]
+
+
+@dataclass
+class _Remarks:
+    """A `Watch` that reports a tenth at a time."""
+
+    report: Report
+    label: str = ""
+    total: int = 0
+    done: int = 0
+
+    def start(self, label: str, total: int) -> None:
+        self.label, self.total, self.done = label, total, 0
+
+    def advance(self) -> None:
+        self.done += 1
+        if self.done == self.total or self.done % max(1, self.total // 10) == 0:
+            self.report(f"{self.done:,} of {self.total:,} {self.label}")
+
+
+async def _load(chain: Chain, service: fleet.Service, report: Report) -> str:
+    """Everything in order; the id of the best customer."""
+    watch, tally, stop = _Remarks(report), Tally(), asyncio.Event()
+    address = Address.of(service.url)
+    tills = [Till(address, service.key, stop, tally.retried) for _ in range(_TILLS)]
+    try:
+        registered = await ensure(chain, tills, watch)
+        await _publish(tills[0])
+    finally:
+        for till in tills:
+            till.close()
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal(Path(folder) / "journal")
+        await fleet.replay(chain, service, journal, tally, watch, stop)
+        await journal.close()
+    if tally.refused:
+        raise EmbeddedError("The demo chain was refused: " + "; ".join(tally.refusals))
+    return registered.ids[best_customer(chain)]
+
+
+async def _publish(till: Till) -> None:
+    """The program, unless the chain has it."""
+    path = f"/v1/programs/{PROGRAM['code']}"
+    known = await till.get("/v1/programs?limit=500")
+    if known.status != 200:
+        raise Refused("GET /v1/programs", known)
+    if PROGRAM["code"] in [it["code"] for it in msgspec.json.decode(known.body)["items"]]:
+        return
+    for call, body in (("/v1/programs", PROGRAM), (f"{path}/publish", {})):
+        answer = await till.post(call, body)
+        if answer.status >= 300:
+            raise Refused(f"POST {call}", answer)
+
+
+async def _pos_key() -> str:
+    settings = load_settings(recall(os.environ))
+    if not settings.database_url:
+        return ""
+    database = Database(settings.database_url, application="bonus-demo", size=1)
+    try:
+        _, secret = await ApiKeys(database).create("pos", "demo till")
+    finally:
+        await database.close()
+    return secret
