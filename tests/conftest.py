@@ -49,9 +49,8 @@ def data_dir() -> Iterator[Path]:
     for left in place.glob("bonus-test-*"):
         pid = left.name.split("-")[2]
         if pid.isdigit() and not psutil.pid_exists(int(pid)) and os.access(left, os.W_OK):
-            for server in (EmbeddedPostgres(left, durable=False), EmbeddedRedis(left)):
-                server.start()
-                server.stop()
+            for server in (EmbeddedPostgres(left), EmbeddedRedis(left)):
+                server.stop_leftover()
             shutil.rmtree(left)
     folder = Path(tempfile.mkdtemp(prefix=f"bonus-test-{os.getpid()}-"))
     folder.chmod(0o755)

@@ -123,6 +123,13 @@ class EmbeddedPostgres:
             self._server = None
         self._lock.release()
 
+    def stop_leftover(self) -> None:
+        """Stop what a killed run left, if it left anything."""
+        if self._home.exists():
+            account = choose_account(self._home, self._bin / "postgres")
+            self._stop_leftover(account, lambda _: None)
+            self._sockets.remove()
+
     def _create(self, account: Account) -> None:
         new = self._home / "data.new"
         shutil.rmtree(new, ignore_errors=True)

@@ -94,6 +94,12 @@ class EmbeddedRedis:
             self._server = None
         self._lock.release()
 
+    def stop_leftover(self) -> None:
+        """Stop what a killed run left, if it left anything."""
+        if self._home.exists():
+            self._stop_leftover(lambda _: None)
+            self._sockets.remove()
+
     def _socket(self) -> Path:
         folder = self._sockets.find()
         if folder is None:
