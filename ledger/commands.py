@@ -124,16 +124,7 @@ class Reverse(Struct, frozen=True):
 
 
 Step = (
-    Accrue
-    | Redeem
-    | PlaceHold
-    | Capture
-    | Release
-    | Revoke
-    | Restore
-    | Adjust
-    | Transfer
-    | Reverse
+    Accrue | Redeem | PlaceHold | Capture | Release | Revoke | Restore | Adjust | Transfer | Reverse
 )
 
 

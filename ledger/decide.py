@@ -19,9 +19,9 @@ from ledger.corrections import restore, reverse, revoke
 from ledger.draft import Draft
 from ledger.due import roll_forward
 from ledger.errors import Refusal
+from ledger.granting import accrue
 from ledger.model import Hold, Transaction
 from ledger.spending import adjust, capture, place_hold, redeem, release, transfer
-from ledger.granting import accrue
 from ledger.state import CorrectionTarget, CustomerState
 
 

@@ -1,9 +1,9 @@
 """What can go wrong in the ledger.
 
-    LedgerError
-    ├── Refusal            the state does not allow it: `code`, `detail`, `members`
-    ├── KeyReused          the idempotency key stands for another request
-    └── Unavailable        nothing was decided: full, closing, or the database is away
+LedgerError
+├── Refusal            the state does not allow it: `code`, `detail`, `members`
+├── KeyReused          the idempotency key stands for another request
+└── Unavailable        nothing was decided: full, closing, or the database is away
 """
 
 from __future__ import annotations

@@ -51,9 +51,7 @@ async def run_group(
     return fates
 
 
-def _settle(
-    command: Command, context: Context, known: Known, batch: Batch, now: datetime
-) -> Fate:
+def _settle(command: Command, context: Context, known: Known, batch: Batch, now: datetime) -> Fate:
     if command.key is not None and (before := known.answers.get(command.key)) is not None:
         fingerprint, answer = before
         if fingerprint != command.fingerprint:
@@ -91,9 +89,7 @@ def _decide(command: Command, context: Context, known: Known, now: datetime) -> 
     return decide(context, command, now)
 
 
-def _refuse(
-    command: Command, refusal: Refusal, known: Known, batch: Batch, now: datetime
-) -> Fate:
+def _refuse(command: Command, refusal: Refusal, known: Known, batch: Batch, now: datetime) -> Fate:
     if command.refuse is None:
         return refusal
     answer = command.refuse(refusal)

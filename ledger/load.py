@@ -123,16 +123,12 @@ async def _known(connection: Connection, needs: Needs) -> Known:
     return known
 
 
-async def _lots(
-    connection: Connection, states: dict[UUID, CustomerState], full: set[UUID]
-) -> None:
+async def _lots(connection: Connection, states: dict[UUID, CustomerState], full: set[UUID]) -> None:
     partial = [one for one, state in states.items() if state.deferred and one not in full]
     for one in full:
         states[one].complete = True
     with_points = [
-        one
-        for one in full
-        if states[one].available or states[one].deferred or states[one].held
+        one for one in full if states[one].available or states[one].deferred or states[one].held
     ]
     if with_points or partial:
         for row in await connection.fetch(sql.OPEN_LOTS, with_points, partial):

@@ -48,7 +48,7 @@ def capture(draft: Draft, step: Capture) -> None:
     if amount > hold.amount:
         raise Refusal(
             "insufficient_points",
-            f"The hold has {points_text(hold.amount)} points; {points_text(amount)} were asked for.",
+            f"The hold is of {points_text(hold.amount)} points, not of {points_text(amount)}.",
             available=hold.amount,
         )
     draft.hold_id = hold.id
@@ -140,4 +140,3 @@ def _spend(
     shares = spread(amount) if spread and amount else ((None, amount),)
     for lot, product_group, piece in cross(parts, shares):
         draft.post(kind, debit, "redeemed", piece, lot, product_group)
-

@@ -35,7 +35,8 @@ class CustomerState:
     """Balances, lots and holds of a customer at one version. `fork` makes a cheap copy.
 
     `complete` says that all open lots and open holds are here; otherwise `next_due` is the word
-    for those that are not.
+    for those that are not. A state that is not `strict` may go below zero: it looks at a part of
+    history in which a backdated redemption stands before the accrual it was paid from.
     """
 
     __slots__ = (
@@ -50,13 +51,15 @@ class CustomerState:
         "next_due",
         "promo",
         "recorded_at",
+        "strict",
         "touched_holds",
         "touched_lots",
         "version",
     )
 
-    def __init__(self, customer_id: UUID) -> None:
+    def __init__(self, customer_id: UUID, *, strict: bool = True) -> None:
         self.customer_id = customer_id
+        self.strict = strict
         self.version = 0
         self.available = 0
         self.promo = 0
@@ -105,7 +108,8 @@ class CustomerState:
             owed += amount if debit == "debt" else 0
         elif posting.kind == "settle":
             owed -= amount
-        if min(available, deferred, held, redeemed, owed) < 0 or revoked > put_in:
+        low = min(available, deferred, held, redeemed, owed)
+        if self.strict and (low < 0 or revoked > put_in):
             raise Impossible(f"{posting.kind} of {amount} leaves lot {lot.id} below zero")
         self.available += available - lot.available
         if lot.bucket == "promo":
@@ -113,7 +117,7 @@ class CustomerState:
         self.deferred += deferred - lot.deferred
         self.held += held - lot.held
         self.debt -= _moved("debt", debit, credit, amount)
-        if self.debt < 0:
+        if self.strict and self.debt < 0:
             raise Impossible(f"{posting.kind} of {amount} leaves a debt below zero")
         self.touched_lots.add(lot.id)
         self.lots[lot.id] = Lot(
@@ -164,6 +168,8 @@ class CustomerState:
             hold = Hold(hold_id, "open", expires_at, tuple(parts.items()))
         else:
             known = self.holds.get(hold_id)
+            if known is None and not self.strict:
+                return
             if known is None:
                 raise Impossible(f"{kind} of hold {hold_id}, which was never placed")
             captured = sum(p.amount for p in postings if p.kind == "capture")
@@ -174,9 +180,7 @@ class CustomerState:
     def due(self) -> datetime | None:
         """The next instant at which a lot or hold changes by time alone."""
         dates = [lot.active_from for lot in self.lots.values() if lot.deferred]
-        dates += [
-            lot.expires_at for lot in self.lots.values() if lot.expires_at and lot.available
-        ]
+        dates += [lot.expires_at for lot in self.lots.values() if lot.expires_at and lot.available]
         dates += [hold.expires_at for hold in self.holds.values() if hold.status == "open"]
         if not self.complete and self.next_due is not None:
             dates.append(self.next_due)

@@ -156,9 +156,7 @@ balances = Table(
         " AND deferred >= 0 AND held >= 0 AND debt >= 0",
         name="balances_bucket_check",
     ),
-    Index(
-        "balances_next_due_idx", "next_due", postgresql_where=text("next_due IS NOT NULL")
-    ),
+    Index("balances_next_due_idx", "next_due", postgresql_where=text("next_due IS NOT NULL")),
     postgresql_with={"fillfactor": "70"},
 )
 

@@ -1,0 +1,202 @@
+"""Reading the ledger: balances now and as of any time, statements, transactions.
+
+Two times: `occurred_at`, when it happened in the shop, and `recorded_at`, when it was written
+down. Everything as of a time is folded from postings by the same code that applies them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+
+from ledger.due import roll_forward
+from ledger.load import balance_state, read_hold, read_lot
+from ledger.model import Balances, Posting, Transaction
+from ledger.service import Ledger
+from ledger.sql import LOT_COLUMNS, POSTING_COLUMNS
+from ledger.state import CustomerState
+
+_BALANCE = """
+SELECT customer_id, version, available, promo, deferred, held, debt, next_due, recorded_at
+FROM ledger.balances WHERE customer_id = $1
+"""
+
+_OPEN_LOTS = f"SELECT {LOT_COLUMNS} FROM ledger.lots WHERE customer_id = $1 AND open"
+
+_OPEN_HOLDS = """
+SELECT customer_id, id, status, expires_at, lots, amounts, captured
+FROM ledger.holds WHERE customer_id = $1 AND status = 'open'
+"""
+
+_HOLD = """
+SELECT customer_id, id, status, expires_at, lots, amounts, captured
+FROM ledger.holds WHERE customer_id = $1 AND id = $2
+"""
+
+TRANSACTION_COLUMNS = (
+    "t.id, t.customer_id, t.version, t.kind, t.occurred_at, t.recorded_at, t.available_after,"
+    " t.promo_after, t.deferred_after, t.held_after, t.debt_after, t.operation_id, t.corrects,"
+    " t.hold_id, t.hold_expires_at, t.source, t.channel, t.store, t.author, t.reason"
+)
+_WIDTH = 20
+
+_JOURNAL = f"""
+SELECT {TRANSACTION_COLUMNS}, {POSTING_COLUMNS}
+FROM ledger.transactions t
+LEFT JOIN ledger.postings p ON p.customer_id = t.customer_id AND p.version = t.version
+"""
+
+_HISTORY = f"""{_JOURNAL}
+WHERE t.customer_id = $1 AND t.occurred_at <= $2 AND t.recorded_at <= $3
+ORDER BY t.version, p.seq
+"""
+
+_BY_ID = f"{_JOURNAL} WHERE t.id = $1 ORDER BY t.version, p.seq"
+
+_BY_SOURCE = f"""{_JOURNAL}
+WHERE (t.customer_id, t.id) = (
+    SELECT customer_id, transaction_id FROM ledger.sources WHERE source = $1)
+ORDER BY p.seq
+"""
+
+_CORRECTIONS = f"""{_JOURNAL}
+WHERE t.customer_id = $1 AND t.corrects = $2 ORDER BY t.version, p.seq
+"""
+
+_STATEMENT = f"""
+SELECT {TRANSACTION_COLUMNS},
+       ARRAY(SELECT DISTINCT p.program FROM ledger.postings p
+             WHERE p.customer_id = t.customer_id AND p.version = t.version
+               AND p.program IS NOT NULL ORDER BY 1) AS programs
+FROM ledger.transactions t
+WHERE t.customer_id = $1 AND t.version < $2
+ORDER BY t.version DESC LIMIT $3
+"""
+
+
+class StatementItem(Struct, frozen=True):
+    """A line of a statement. `points` is what the customer's whole balance changed by:
+    available, deferred and held together, less the debt."""
+
+    transaction: Transaction
+    points: int
+    programs: tuple[str, ...]
+
+
+async def balance_now(ledger: Ledger, customer_id: UUID) -> CustomerState:
+    """The customer as a till would find it now: due activations and expiries included."""
+    async with (
+        ledger.pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        row = await connection.fetchrow(_BALANCE, customer_id)
+        if row is None:
+            return CustomerState(customer_id)
+        state = balance_state(row)
+        for lot in map(read_lot, await connection.fetch(_OPEN_LOTS, customer_id)):
+            state.lots[lot.id] = lot
+        if state.held:
+            for hold in map(read_hold, await connection.fetch(_OPEN_HOLDS, customer_id)):
+                state.holds[hold.id] = hold
+    state.complete = True
+    now = ledger.clock()
+    roll_forward(state, now, now)
+    return state
+
+
+async def balance_as_of(
+    ledger: Ledger, customer_id: UUID, as_of: datetime, known_at: datetime
+) -> CustomerState:
+    """The customer as of `as_of`, by what was recorded until `known_at` (both inclusive).
+
+    What time alone brought about by `as_of` counts, whether or not it was posted by then; `as_of`
+    may lie ahead.
+    """
+    rows = await ledger.pool.fetch(_HISTORY, customer_id, as_of, known_at)
+    state = CustomerState(customer_id, strict=False)
+    for transaction in read_transactions(rows):
+        state.apply(transaction)
+    roll_forward(state, as_of, as_of)
+    return state
+
+
+async def hold_now(ledger: Ledger, customer_id: UUID, hold_id: UUID) -> str | None:
+    """The status of a hold, also when its time is over and nobody has written that down yet."""
+    row = await ledger.pool.fetchrow(_HOLD, customer_id, hold_id)
+    if row is None:
+        return None
+    hold = read_hold(row)
+    if hold.status == "open" and hold.expires_at <= ledger.clock():
+        return "expired"
+    return hold.status
+
+
+async def statement(
+    ledger: Ledger, customer_id: UUID, limit: int, before: int | None = None
+) -> list[StatementItem]:
+    """The customer's transactions, newest first, from below version `before`."""
+    before = before if before is not None else 2**62
+    rows = await ledger.pool.fetch(_STATEMENT, customer_id, before, limit + 1)
+    items: list[StatementItem] = []
+    for row, previous in zip(rows[:limit], [*rows[1:], None], strict=False):
+        transaction = _transaction(row, ())
+        earlier = _total(_transaction(previous, ()).after) if previous is not None else 0
+        points = _total(transaction.after) - earlier
+        items.append(StatementItem(transaction, points, tuple(row["programs"])))
+    return items
+
+
+async def transaction_by_id(ledger: Ledger, transaction_id: UUID) -> Transaction | None:
+    return _one(await ledger.pool.fetch(_BY_ID, transaction_id))
+
+
+async def transaction_by_source(ledger: Ledger, source: str) -> Transaction | None:
+    """The transaction posted for a document, such as a receipt."""
+    return _one(await ledger.pool.fetch(_BY_SOURCE, source))
+
+
+async def corrections_of(
+    ledger: Ledger, customer_id: UUID, transaction_id: UUID
+) -> list[Transaction]:
+    """The transactions that correct another, oldest first."""
+    return read_transactions(await ledger.pool.fetch(_CORRECTIONS, customer_id, transaction_id))
+
+
+def read_transactions(rows: Iterable[asyncpg.Record]) -> list[Transaction]:
+    """Transactions from rows of `TRANSACTION_COLUMNS, POSTING_COLUMNS`, postings in order."""
+    transactions: list[Transaction] = []
+    head: asyncpg.Record | None = None
+    postings: list[Posting] = []
+    for row in rows:
+        if head is not None and row[0] != head[0]:
+            transactions.append(_transaction(head, tuple(postings)))
+            postings = []
+        head = row
+        if row[_WIDTH] is not None:
+            postings.append(Posting(*tuple(row)[_WIDTH : _WIDTH + 13]))
+    if head is not None:
+        transactions.append(_transaction(head, tuple(postings)))
+    return transactions
+
+
+def _transaction(row: asyncpg.Record, postings: tuple[Posting, ...]) -> Transaction:
+    values = tuple(row)
+    return Transaction(
+        *values[:6],
+        postings,
+        Balances(*values[6:11]),
+        *values[11:_WIDTH],
+    )
+
+
+def _one(rows: list[asyncpg.Record]) -> Transaction | None:
+    found = read_transactions(rows)
+    return found[0] if found else None
+
+
+def _total(after: Balances) -> int:
+    return after.available + after.deferred + after.held - after.debt
