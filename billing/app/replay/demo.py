@@ -6,9 +6,10 @@ import asyncio
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -103,17 +104,23 @@ async def _load(chain: Chain, service: fleet.Service, report: Report) -> str:
 
 
 async def _publish(till: Till) -> None:
-    """The program, unless the chain has it."""
-    path = f"/v1/programs/{PROGRAM['code']}"
+    """The program, to count since before the first receipt, unless the chain has it."""
     known = await till.get("/v1/programs?limit=500")
     if known.status != 200:
         raise Refused("GET /v1/programs", known)
-    if PROGRAM["code"] in [it["code"] for it in msgspec.json.decode(known.body)["items"]]:
-        return
-    for call, body in (("/v1/programs", PROGRAM), (f"{path}/publish", {})):
-        answer = await till.post(call, body)
-        if answer.status >= 300:
-            raise Refused(f"POST {call}", answer)
+    items = msgspec.json.decode(known.body)["items"]
+    status = {item["code"]: item["status"] for item in items}.get(PROGRAM["code"])
+    if status is None:
+        await _post(till, "/v1/programs", PROGRAM)
+    if status in (None, "draft"):
+        since = {"from": PROGRAM["valid_from"]}
+        await _post(till, f"/v1/programs/{PROGRAM['code']}/publish", since)
+
+
+async def _post(till: Till, path: str, body: Mapping[str, Any]) -> None:
+    answer = await till.post(path, body)
+    if answer.status >= 300:
+        raise Refused(f"POST {path}", answer)
 
 
 async def _pos_key() -> str:

@@ -25,6 +25,7 @@ class FarEnd:
         self.kept: dict[str, tuple[bytes, bytes]] = {}
         self.customers: set[str] = set()
         self.retry_after_s = 0
+        self.answers_after_s = 0.0
         self.available = "10.00"
         self.fault: Callable[[int, Request], str | None] = lambda number, request: None
         """The number of a request counts from 1. Faults: "lost before", "lost after", "503" ..."""
@@ -36,6 +37,7 @@ class FarEnd:
         try:
             while request := await _read(reader):
                 self.seen.append(request)
+                await asyncio.sleep(self.answers_after_s)
                 fault = self.fault(len(self.seen), request)
                 if fault == "lost before":
                     break
