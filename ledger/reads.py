@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -185,12 +186,9 @@ def read_transactions(rows: Iterable[asyncpg.Record]) -> list[Transaction]:
 
 def _transaction(row: asyncpg.Record, postings: tuple[Posting, ...]) -> Transaction:
     values = tuple(row)
-    return Transaction(
-        *values[:6],
-        postings,
-        Balances(*values[6:11]),
-        *values[11:_WIDTH],
-    )
+    after = Balances(*values[6:11])
+    fields: tuple[Any, ...] = (*values[:6], postings, after, *values[11:_WIDTH])
+    return Transaction(*fields)
 
 
 def _one(rows: list[asyncpg.Record]) -> Transaction | None:

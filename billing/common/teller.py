@@ -1,0 +1,104 @@
+"""Between HTTP and the ledger: commands in, stored answers out.
+
+The answer of every command that moves points is rendered before the commit, kept with its
+idempotency key, and given again to whoever repeats the request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from billing.common.answer import JSON, Answer
+from billing.common.errors import (
+    Conflict,
+    IdempotencyKeyReused,
+    NotFound,
+    Overloaded,
+    Problem,
+)
+from billing.common.money import format_amount
+from billing.common.problems import PROBLEM_JSON, problem_document
+from billing.common.wire import encode
+from ledger import commands
+from ledger.errors import KeyReused, Refusal, Unavailable
+from ledger.group import Result
+from ledger.service import Ledger
+
+_NOT_FOUND = frozenset(("hold_not_found", "transaction_not_found", "not_found"))
+_NAMES = {"source_exists": "receipt_exists", "correction_exceeds": "return_exceeds_sale"}
+_HIT = ((b"idempotency-hit", b"true"),)
+
+
+def fingerprint(path: str, body: object) -> bytes:
+    """32 bytes that differ when the operation or its body means something else.
+
+    Taken over the decoded body, so that white space and the order of members do not matter.
+    """
+    return hashlib.sha256(path.encode() + b"\n" + encode(body)).digest()
+
+
+def answer_of(status: int, body: object) -> commands.Answer:
+    """An answer to be kept."""
+    return commands.Answer(status, encode(body))
+
+
+def refuser(request_id: str | None = None) -> Callable[[Refusal], commands.Answer]:
+    """How a refusal of the ledger is told: as a problem document, kept under the key."""
+
+    def refuse(refusal: Refusal) -> commands.Answer:
+        problem = problem_of(refusal)
+        return commands.Answer(problem.status, encode(problem_document(problem, request_id)))
+
+    return refuse
+
+
+def problem_of(refusal: Refusal) -> Problem:
+    """The problem that a refusal of the ledger is on the wire."""
+    members: dict[str, Any] = {
+        name: format_amount(value) if isinstance(value, int) else str(value)
+        for name, value in refusal.members.items()
+    }
+    if refusal.code in _NOT_FOUND:
+        return NotFound(refusal.detail, **members)
+    return Conflict(_NAMES.get(refusal.code, refusal.code), refusal.detail, **members)
+
+
+def refusal_of(problem: Problem) -> Refusal:
+    """A refusal by the state that was found before the ledger was asked, to be kept as its own."""
+    return Refusal(problem.code, problem.detail, **problem.members)
+
+
+async def carry_out(ledger: Ledger, command: commands.Command, timeout_s: float = 1.8) -> Answer:
+    """Give a command with a key to the ledger; back after its commit.
+
+    Raises IdempotencyKeyReused, and Overloaded when it is not known to have happened.
+    """
+    with told():
+        result = await ledger.execute(command, timeout_s)
+    return answered(result)
+
+
+def answered(result: Result) -> Answer:
+    """The answer to send for a result that was kept."""
+    kept = result.answer
+    if kept is None:
+        raise RuntimeError("a command over HTTP keeps an answer")
+    media_type = JSON if kept.status < 400 else PROBLEM_JSON
+    return Answer(kept.body, kept.status, _HIT if result.replayed else (), media_type)
+
+
+class told:
+    """Turns what the ledger raises into the problems of the wire."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, KeyReused):
+            raise IdempotencyKeyReused(str(error)) from None
+        if isinstance(error, Unavailable):
+            raise Overloaded(str(error), error.retry_after_s) from None
+        if isinstance(error, Refusal):
+            raise problem_of(error) from None
