@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import signal
 import sys
-from hashlib import sha256
 from pathlib import Path
 
 import uvloop
@@ -17,7 +16,7 @@ from billing.app.replay.catalog import Refused
 from billing.app.replay.files import read_chain
 from billing.app.replay.fleet import Service, replay
 from billing.app.replay.grocer import FileFault
-from billing.app.replay.journal import Journal, JournalFault
+from billing.app.replay.journal import Journal, JournalFault, place
 from billing.app.replay.model import Chain
 from billing.app.replay.tally import Tally
 from billing.app.replay.till import Unreachable
@@ -76,8 +75,7 @@ def _post(
         console.print(f"  {row}", markup=False, highlight=False)
     if args.limit:
         chain = chain.first(args.limit)
-    place = sha256(service.url.encode()).hexdigest()[:8]
-    journal = data_dir / "replay" / f"{chain.source}-{place}.jsonl"
+    journal = place(data_dir, chain.source, service.url)
     if args.resume and not journal.exists():
         raise JournalFault(f"there is no run to resume: {journal} does not exist")
     with report.Bar(console) as bar:

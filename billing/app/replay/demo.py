@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +14,8 @@ import msgspec
 
 from billing.app.replay import files, fleet
 from billing.app.replay.catalog import Refused, ensure
-from billing.app.replay.journal import Journal
+from billing.app.replay.grocer import SOURCE
+from billing.app.replay.journal import Journal, JournalFault, place
 from billing.app.replay.model import Chain
 from billing.app.replay.paste import Example, commands
 from billing.app.replay.tally import Tally
@@ -35,13 +35,15 @@ _TILLS = 16
 def load(base_url: str, admin_key: str, report: Report) -> tuple[str, str]:
     """A till's key ("" when the database cannot be reached from here), and commands to paste.
     Raises EmbeddedError."""
+    settings = load_settings(recall(os.environ))
+    path = place(settings.data_dir, SOURCE, base_url)
     chain = replace(files.read_chain(RECEIPTS), channels=CHANNELS)
     service = fleet.Service(base_url, admin_key, tills=_TILLS)
     try:
-        customer_id = asyncio.run(_load(chain, service, report))
-    except (Refused, Unreachable) as error:
+        customer_id = asyncio.run(_load(chain, service, path, report))
+    except (Refused, Unreachable, JournalFault) as error:
         raise EmbeddedError(f"The demo chain could not be loaded: {error}") from error
-    pos_key = asyncio.run(_pos_key())
+    pos_key = asyncio.run(_pos_key(settings.database_url))
     best = best_customer(chain)
     sale = next(sale for sale in reversed(chain.sales) if sale.card == best)
     body = sale.steps[0].body
@@ -83,7 +85,7 @@ class _Remarks:
             self.report(f"{self.done:,} of {self.total:,} {self.label}")
 
 
-async def _load(chain: Chain, service: fleet.Service, report: Report) -> str:
+async def _load(chain: Chain, service: fleet.Service, path: Path, report: Report) -> str:
     """Everything in order; the id of the best customer."""
     watch, tally, stop = _Remarks(report), Tally(), asyncio.Event()
     address = Address.of(service.url)
@@ -94,9 +96,13 @@ async def _load(chain: Chain, service: fleet.Service, report: Report) -> str:
     finally:
         for till in tills:
             till.close()
-    with tempfile.TemporaryDirectory() as folder:
-        journal = Journal(Path(folder) / "journal")
+    journal = Journal(path)
+    if fleet.is_of_another_database(journal, chain, registered):
+        await journal.close()
+        journal = Journal(path, fresh=True)
+    try:
         await fleet.replay(chain, service, journal, tally, watch, stop)
+    finally:
         await journal.close()
     if tally.refused:
         raise EmbeddedError("The demo chain was refused: " + "; ".join(tally.refusals))
@@ -123,11 +129,10 @@ async def _post(till: Till, path: str, body: Mapping[str, Any]) -> None:
         raise Refused(f"POST {path}", answer)
 
 
-async def _pos_key() -> str:
-    settings = load_settings(recall(os.environ))
-    if not settings.database_url:
+async def _pos_key(database_url: str) -> str:
+    if not database_url:
         return ""
-    database = Database(settings.database_url, application="bonus-demo", size=1)
+    database = Database(database_url, application="bonus-demo", size=1)
     try:
         _, secret = await ApiKeys(database).create("pos", "demo till")
     finally:

@@ -11,6 +11,7 @@ import asyncio
 import fcntl
 import json
 import os
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ class Outcome(msgspec.Struct, frozen=True):
     accrued: int = 0
     redeemed: int = 0
     opening: int = 0
+
+
+def place(data_dir: Path, source: str, url: str) -> Path:
+    """Where the journal of a source's receipts at a service is kept."""
+    service = sha256(url.rstrip("/").encode()).hexdigest()[:8]
+    return data_dir / "replay" / f"{source}-{service}.jsonl"
 
 
 class Journal:
@@ -61,6 +68,8 @@ class Journal:
         await self._sync(self._added)
 
     def post(self, key: str, outcome: Outcome) -> None:
+        if self.posted.get(key) == outcome:
+            return
         self.posted[key] = outcome
         self.refused.pop(key, None)
         moved = {

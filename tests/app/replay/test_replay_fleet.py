@@ -146,11 +146,13 @@ async def test_the_same_file_again_is_all_replays(
 ) -> None:
     first = await _run(chain, far_end, tmp_path / "j")
     kept = dict(far_end.kept)
+    lines = len((tmp_path / "j").read_text().splitlines())
     far_end.available = "3.00"
     again = await _run(chain, far_end, tmp_path / "j")
     assert far_end.kept == kept
     assert again.replayed == first.new
     assert again.new.receipts == again.already == 0
+    assert len((tmp_path / "j").read_text().splitlines()) == lines
 
 
 async def test_without_the_journal_other_decisions_count_as_already_posted(
