@@ -75,6 +75,32 @@ class Catalog:
                 self._cache.move_to_end(sku)
         return found | await self._batcher.get_many(missing) if missing else found
 
+    async def place(
+        self, channel: str | None, store_code: str | None
+    ) -> tuple[str | None, str | None]:
+        """Check that a channel and a store exist and belong together; a store gives its channel.
+
+        Raises ValidationFailed at /channel or /store.
+        """
+        here = self.current()
+        if (channel and channel not in here.channels) or (
+            store_code and store_code not in here.stores
+        ):
+            await self.refresh()  # It may have come this very second, by another process.
+            here = self.current()
+        if store_code is not None:
+            shop = here.stores.get(store_code)
+            if shop is None:
+                raise ValidationFailed.at("/store", _no("store", store_code))
+            if channel not in (None, shop.channel):
+                raise ValidationFailed.at(
+                    "/store", f"is of the channel {shop.channel!r}, not of {channel!r}"
+                )
+            return shop.channel, store_code
+        if channel is not None and channel not in here.channels:
+            raise ValidationFailed.at("/channel", _no("channel", channel))
+        return channel, None
+
     async def put(self, item: store.Item) -> bool:
         """Create or change `item`; True when it is new. Raises ValidationFailed.
 

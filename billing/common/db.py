@@ -27,7 +27,9 @@ ANSWER_TIMEOUT_S = 1.8
 
 APPLICATION_ROLE = "bonus_app"
 
-_AWAY_STATES = ("08", "53", "57P", "25006", "57014", "XX000")
+_COME_AGAIN = ("08", "53", "57P", "57014", "25006", "40001", "40P01", "55P03", "XX000")
+"""SQLSTATEs, or their classes: connection lost, out of resources, shutting down, cancelled, a
+standby, serialization failure (on Citus XX000), deadlock, lock not available."""
 
 
 async def connect(
@@ -121,7 +123,7 @@ def is_away(error: BaseException) -> bool:
         cause = getattr(error.orig, "__cause__", None)
         return error.connection_invalidated or (cause is not None and is_away(cause))
     if isinstance(error, asyncpg.PostgresError):
-        return (error.sqlstate or "").startswith(_AWAY_STATES)
+        return (error.sqlstate or "").startswith(_COME_AGAIN)
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in str(error) or "connection was" in str(error)
     return isinstance(error, OSError | TimeoutError | PoolTimeout)

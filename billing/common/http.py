@@ -29,14 +29,10 @@ from typing_extensions import TypeVar as DefaultTypeVar
 
 from billing.common.answer import Answer
 from billing.common.auth import NOBODY, Authenticator, Principal, Role
+from billing.common.body import read_body
 from billing.common.decoding import decode_body, decode_query
 from billing.common.errors import IdempotencyKeyMissing, ValidationFailed
-from billing.common.problems import (
-    BodyTooLarge,
-    UnsupportedMediaType,
-    as_problem,
-    problem_answer,
-)
+from billing.common.problems import as_problem, problem_answer
 
 S = TypeVar("S")
 B = DefaultTypeVar("B", default=None)
@@ -44,9 +40,6 @@ Q = DefaultTypeVar("Q", default=None)
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
-_JSON_TYPE = re.compile(
-    rb"\s*application/(json|[\w.+-]+\+json)\s*(;\s*charset=\"?utf-8\"?\s*)?", re.I
-)
 
 
 @dataclass(slots=True)
@@ -88,7 +81,7 @@ class Operation:
     conflicts: tuple[str, ...]
     idempotent: bool
     examples: Mapping[str, Any]
-    raw_body: bool
+    ndjson: bool
 
 
 def operation(
@@ -104,12 +97,12 @@ def operation(
     conflicts: tuple[str, ...] = (),
     idempotent: bool = False,
     examples: Mapping[str, Any] | None = None,
-    raw_body: bool = False,
+    ndjson: bool = False,
 ) -> Callable[[Handler], Operation]:
     """Declare an operation; see the module.
 
-    `path` names its parameters in braces. `conflicts` are the 409 codes it may give. `raw_body`
-    leaves decoding to the handler (NDJSON). `examples` are bodies by name, for the documentation.
+    `path` names its parameters in braces. `conflicts` are the 409 codes it may give. `ndjson`
+    takes a list's items a line each, too. `examples` are bodies by name, for the documentation.
     """
 
     def declare(handler: Handler) -> Operation:
@@ -127,7 +120,7 @@ def operation(
             conflicts=conflicts,
             idempotent=idempotent,
             examples=examples or {},
-            raw_body=raw_body,
+            ndjson=ndjson,
         )
 
     return declare
@@ -177,7 +170,7 @@ def bind(declared: Operation, runtime: Runtime) -> HTTPRouteHandler:
 def _runner(
     declared: Operation, runtime: Runtime
 ) -> Callable[[Scope, Receive, Mapping[bytes, bytes], str], Awaitable[Answer]]:
-    wants_body = declared.body is not None or declared.raw_body
+    wants_body = declared.body is not None
     keys, services = runtime.authenticator, runtime.services
     may, body_type, query_type = declared.may, declared.body, declared.query
 
@@ -190,7 +183,9 @@ def _runner(
             principal = keys.known(secret) or await keys.authenticate(secret)
             principal.require(*may)
         key = idempotency_key(headers) if declared.idempotent else ""
-        raw = await read_body(receive, headers, runtime.max_body_bytes) if wants_body else b""
+        raw = b""
+        if wants_body:
+            raw = await read_body(receive, headers, runtime.max_body_bytes, declared.ndjson)
         call: Call[Any, Any] = Call(
             principal=principal,
             body=decode_body(raw, body_type) if body_type is not None else None,
@@ -205,29 +200,6 @@ def _runner(
         return await declared.handler(call)
 
     return run
-
-
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
-    """The body of a request. Raises BodyTooLarge, UnsupportedMediaType."""
-    kind = headers.get(b"content-type")
-    if kind is not None and not _JSON_TYPE.fullmatch(kind):
-        raise UnsupportedMediaType("Send the body as Content-Type: application/json, in UTF-8.")
-    announced = headers.get(b"content-length", b"0")
-    if announced.isdigit() and int(announced) > limit:
-        raise _too_large(limit)
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise ValidationFailed.at("", "the connection was closed before the body was whole")
-        chunk = message["body"]
-        size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        if not message.get("more_body", False):
-            return chunk if not chunks else b"".join([*chunks, chunk])
-        chunks.append(chunk)
 
 
 def idempotency_key(headers: Mapping[bytes, bytes]) -> str:
@@ -256,10 +228,3 @@ def request_id_of(headers: Mapping[bytes, bytes]) -> str:
     if given is not None and _SANE_ID.fullmatch(given):
         return given.decode()
     return f"{_prefix}-{os.getpid():x}-{next(_numbers):x}"
-
-
-def _too_large(limit: int) -> ValidationFailed:
-    return BodyTooLarge.at(
-        "",
-        f"must not be larger than {limit} bytes; send less at a time or raise BONUS_MAX_BODY_BYTES",
-    )

@@ -54,7 +54,6 @@ class Profile(msgspec.Struct, kw_only=True):
 
     id: UUID
     phone: str
-    phone_masked: str
     status: Status
     person: Person
     channel: str | None

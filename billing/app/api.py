@@ -1,0 +1,59 @@
+"""The HTTP application: every feature's operations, bound to the running services."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar import Litestar, Request, Response
+
+from billing.app.pages import PAGES
+from billing.app.services import build_services
+from billing.catalog.routes import OPERATIONS as CATALOG
+from billing.common.http import Operation, Runtime, bind, request_id_of
+from billing.common.problems import as_problem, problem_answer
+from billing.common.settings import Settings
+from billing.customers.routes import OPERATIONS as CUSTOMERS
+from billing.health.routes import OPERATIONS as HEALTH
+
+OPERATIONS: list[Operation] = [*CATALOG, *CUSTOMERS, *HEALTH]
+"""All operations of the wire, in the order of the documentation."""
+
+
+def create_app(settings: Settings) -> Litestar:
+    """The ASGI application. Its lifespan starts and stops the services."""
+    services = build_services(settings)
+    runtime = Runtime(
+        authenticator=services.keys,
+        services=services.by_class(),
+        max_body_bytes=settings.max_body_bytes,
+        observer=services.metrics.observer,
+    )
+    unmatched = services.metrics.observer("-", "unmatched")
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with services.running():
+            yield
+
+    def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        """What litestar itself refuses, before any operation is found."""
+        request_id = request_id_of(dict(request.scope["headers"]))
+        answer = problem_answer(as_problem(error, request_id), request_id)
+        unmatched(answer.status, 0.0)
+        headers = {name.decode(): value.decode() for name, value in answer.headers}
+        return Response(
+            answer.content,
+            status_code=answer.status,
+            media_type=answer.media_type.decode(),
+            headers=headers | {"x-request-id": request_id},
+        )
+
+    return Litestar(
+        route_handlers=[bind(declared, runtime) for declared in [*OPERATIONS, *PAGES]],
+        lifespan=[lifespan],
+        exception_handlers={Exception: refuse},
+        openapi_config=None,
+        logging_config=None,
+    )

@@ -1,0 +1,269 @@
+"""The OpenAPI document, made of the declared operations.
+
+python -m billing.app.openapi          writes openapi.json at the root of the repository
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from billing.common.errors import CONFLICTS
+from billing.common.http import Operation
+from billing.common.wire import Code, WireType, encode
+
+Document = dict[str, Any]
+FILE = Path(__file__).parents[2] / "openapi.json"
+_REF = "#/components/schemas/{name}"
+
+_ABOUT = """\
+The wire contract of the bonus-points ledger. Amounts of points and money are decimal strings such \
+as `"12.50"`; times are RFC 3339 with offset. Every refusal is `application/problem+json` with a \
+stable `code`. Repeat what got 429 or 503 after `Retry-After`, with the same `Idempotency-Key`."""
+
+_PATH_PARAMETERS: dict[str, Document] = {
+    "id": {"type": "string", "format": "uuid"},
+    "n": {"type": "integer", "minimum": 1},
+}
+
+_IDEMPOTENCY_KEY: Document = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "description": "A name the caller makes and stores for this operation, the same at every "
+    "retry. A replay answers what the first one did, with `Idempotency-Hit: true`.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "example": "till-7/2026-11-21/000123",
+}
+
+_PROBLEM: Document = {
+    "type": "object",
+    "description": "A refusal, as RFC 9457 describes it. Some codes add members of their own, "
+    "such as `available` or `customer_id`.",
+    "required": ["type", "title", "status", "detail", "code", "request_id"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong and what to do about it."},
+        "code": {"type": "string", "description": "Stable; decide by it."},
+        "request_id": {"type": "string", "description": "Also in the X-Request-Id header."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["pointer", "detail"],
+                "properties": {
+                    "pointer": {
+                        "type": "string",
+                        "description": "RFC 6901, into the body; /query/…, /path/… and /header/… "
+                        "name what is not in the body.",
+                    },
+                    "detail": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+_REFUSALS: dict[int, tuple[str, str]] = {
+    400: ("validation_failed", "Something in the request is wrong; `errors` says what and where."),
+    401: ("unauthorized", "No key, or not one of ours."),
+    403: ("forbidden", "The key's role or its binding to a channel and store forbids it."),
+    404: ("not_found", "There is no such thing."),
+    413: ("validation_failed", "The body is too large."),
+    415: ("unsupported_media_type", "The body is not sent as JSON."),
+    422: ("idempotency_key_reused", "The Idempotency-Key was used for another request."),
+    503: ("overloaded", "Too busy, or the database is away; repeat after `Retry-After`."),
+}
+
+
+def document(operations: Sequence[Operation], version: str = "1") -> Document:
+    """OpenAPI 3.1 of `operations`."""
+    types = _types(operations)
+    schemas, components = msgspec.json.schema_components(
+        types, schema_hook=_schema_of_wire_type, ref_template=_REF
+    )
+    by_type = dict(zip(map(_key, types), schemas, strict=True))
+    paths: dict[str, Document] = {}
+    for declared in operations:
+        methods = paths.setdefault(declared.path, {})
+        methods[declared.method.lower()] = _operation(declared, by_type, components)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Bonus ledger", "version": version, "description": _ABOUT},
+        "servers": [{"url": "/"}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(d.tag for d in operations)],
+        "paths": paths,
+        "components": {
+            "schemas": {"Problem": _PROBLEM, **components},
+            "responses": {f"Refused{status}": _refused(status) for status in _REFUSALS},
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A key that `bonus keys create` printed.",
+                }
+            },
+        },
+    }
+
+
+def _types(operations: Sequence[Operation]) -> list[Any]:
+    found = {
+        _key(kind): kind
+        for declared in operations
+        for kind in (declared.body, declared.query, *declared.answers.values())
+        if kind is not None
+    }
+    return list(found.values())
+
+
+def _key(kind: Any) -> str:
+    return f"{kind!r}"
+
+
+def _operation(declared: Operation, by_type: dict[str, Document], components: Document) -> Document:
+    made: Document = {
+        "operationId": declared.handler.__name__,
+        "summary": declared.summary,
+        "tags": [declared.tag],
+        "parameters": _parameters(declared, components),
+        "responses": _responses(declared, by_type),
+    }
+    if words := _description(declared):
+        made["description"] = words
+    if declared.may is not None:
+        made["security"] = [{"key": []}]
+    if declared.body is not None:
+        content: Document = {"schema": by_type[_key(declared.body)]}
+        if declared.examples:
+            content["examples"] = {k: {"value": v} for k, v in declared.examples.items()}
+        made["requestBody"] = {"required": True, "content": {"application/json": content}}
+        if declared.ndjson:
+            made["requestBody"]["content"]["application/x-ndjson"] = {"schema": {"type": "string"}}
+    return made
+
+
+def _description(declared: Operation) -> str:
+    words = re.sub(r"\s*\n\s*", " ", declared.description)
+    if declared.may is None:
+        return words
+    return f"{words}\n\nRoles: {', '.join(declared.may)}.".strip()
+
+
+def _parameters(declared: Operation, components: Document) -> list[Document]:
+    made: list[Document] = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": _PATH_PARAMETERS.get(name, Code.SCHEMA),
+        }
+        for name in re.findall(r"\{(\w+)\}", declared.path)
+    ]
+    if declared.query is not None:
+        query = components[declared.query.__name__]
+        made += [
+            {"name": name, "in": "query", "required": name in query.get("required", ()),
+             "schema": schema}
+            for name, schema in query["properties"].items()
+        ]  # fmt: skip
+    if declared.idempotent:
+        made.append(_IDEMPOTENCY_KEY)
+    return made
+
+
+def _responses(declared: Operation, by_type: dict[str, Document]) -> Document:
+    made: Document = {
+        str(status): {
+            "description": HTTPStatus(status).phrase,
+            **_replay_header(declared),
+            "content": {"application/json": {"schema": by_type[_key(kind)]}},
+        }
+        for status, kind in declared.answers.items()
+    }
+    for status in _statuses(declared):
+        made.setdefault(str(status), {"$ref": f"#/components/responses/Refused{status}"})
+    if declared.conflicts:
+        reasons = "\n".join(f"- `{code}`: {CONFLICTS[code]}" for code in declared.conflicts)
+        made["409"] = _problem(f"The state does not allow it:\n\n{reasons}", declared.conflicts)
+    return dict(sorted(made.items()))
+
+
+def _replay_header(declared: Operation) -> Document:
+    if not declared.idempotent:
+        return {}
+    return {
+        "headers": {
+            "Idempotency-Hit": {
+                "description": "`true` when this is the stored answer to an earlier request.",
+                "schema": {"type": "string", "enum": ["true"]},
+            }
+        }
+    }
+
+
+def _statuses(declared: Operation) -> list[int]:
+    found: list[int] = []
+    if declared.may is not None:
+        found += [401, 403, 503]
+    if "{" in declared.path:
+        found += [400, 404]
+    if declared.query is not None or declared.idempotent:
+        found.append(400)
+    if declared.body is not None:
+        found += [400, 413, 415]
+    if declared.idempotent:
+        found += [404, 422]
+    return found
+
+
+def _refused(status: int) -> Document:
+    code, words = _REFUSALS[status]
+    made = _problem(words, (code,))
+    if status == 503:
+        made["headers"] = {
+            "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}
+        }
+    return made
+
+
+def _problem(words: str, codes: Sequence[str]) -> Document:
+    return {
+        "description": words,
+        "content": {
+            "application/problem+json": {
+                "schema": {
+                    "allOf": [
+                        {"$ref": _REF.format(name="Problem")},
+                        {"properties": {"code": {"enum": list(codes)}}},
+                    ]
+                }
+            }
+        },
+    }
+
+
+def _schema_of_wire_type(kind: type) -> Document:
+    if isinstance(kind, WireType):
+        return dict(kind.SCHEMA)
+    raise NotImplementedError(f"{kind} has no JSON Schema")
+
+
+@cache
+def current() -> bytes:
+    """The document of this application, as JSON."""
+    from billing.app.api import OPERATIONS
+
+    return msgspec.json.format(encode(document(OPERATIONS)), indent=2) + b"\n"
+
+
+if __name__ == "__main__":
+    FILE.write_bytes(current())

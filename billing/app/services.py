@@ -1,0 +1,76 @@
+"""Everything that runs inside one API process, built in one place."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from alembic.script import ScriptDirectory
+
+import migrations
+from billing.catalog.service import Catalog
+from billing.common.db import Database
+from billing.common.metrics import Metrics
+from billing.common.settings import Settings
+from billing.customers.directory import CustomerDirectory
+from billing.customers.service import Customers
+from billing.customers.vault import Vault
+from billing.health.service import Health
+from billing.keys.service import ApiKeys
+
+
+@dataclass(frozen=True)
+class Services:
+    """The services by name; operations find them by class (`Call.use`)."""
+
+    settings: Settings
+    database: Database
+    metrics: Metrics
+    keys: ApiKeys
+    catalog: Catalog
+    customers: Customers
+    directory: CustomerDirectory
+    health: Health
+
+    def by_class(self) -> Mapping[type, Any]:
+        """The services as `Call.use` looks them up."""
+        values = (getattr(self, field.name) for field in fields(self))
+        return {type(value): value for value in values}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Started on entering, stopped on leaving. Starts with the database away, too."""
+        await self.catalog.start()
+        try:
+            yield
+        finally:
+            await self.catalog.stop()
+            await self.health.close()
+            await self.database.close()
+
+
+def build_services(settings: Settings) -> Services:
+    """Wire the services together; nothing is connected yet."""
+    database = Database(settings.database_url)
+    vault = Vault(settings.secret_key)
+    catalog = Catalog(database)
+    return Services(
+        settings=settings,
+        database=database,
+        metrics=Metrics(),
+        keys=ApiKeys(database),
+        catalog=catalog,
+        customers=Customers(database, vault, catalog, settings.default_region),
+        directory=CustomerDirectory(database, vault, settings.default_region),
+        health=Health(database, settings.redis_url, _revisions()),
+    )
+
+
+def _revisions() -> list[str]:
+    """The migrations of this code, oldest first."""
+    folder = Path(str(migrations.__file__)).parent
+    script = ScriptDirectory(str(folder))
+    return [revision.revision for revision in script.walk_revisions()][::-1]

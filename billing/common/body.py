@@ -1,0 +1,58 @@
+"""Taking in the body of a request, within its limit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from litestar.types import Receive
+
+from billing.common.errors import ValidationFailed
+from billing.common.problems import BodyTooLarge, UnsupportedMediaType
+
+_JSON = re.compile(rb"\s*application/(json|[\w.+-]+\+json)\s*(;\s*charset=\"?utf-8\"?\s*)?", re.I)
+_NDJSON = re.compile(rb"\s*application/(x-)?ndjson\s*(;\s*charset=\"?utf-8\"?\s*)?", re.I)
+
+
+async def read_body(
+    receive: Receive, headers: Mapping[bytes, bytes], limit: int, ndjson: bool = False
+) -> bytes:
+    """A JSON body; with `ndjson` also a list whose items came a line each, made an array.
+
+    Without a Content-Type it is taken as JSON. Raises BodyTooLarge, UnsupportedMediaType.
+    """
+    kind = headers.get(b"content-type")
+    lines = ndjson and kind is not None and _NDJSON.fullmatch(kind) is not None
+    if kind is not None and not lines and not _JSON.fullmatch(kind):
+        raise UnsupportedMediaType("Send the body as Content-Type: application/json, in UTF-8.")
+    announced = headers.get(b"content-length", b"0")
+    if announced.isdigit() and (len(announced) > 18 or int(announced) > limit):
+        raise _too_large(limit)
+    raw = await _receive(receive, limit)
+    return (
+        b"[" + b",".join(filter(None, map(bytes.strip, raw.splitlines()))) + b"]" if lines else raw
+    )
+
+
+async def _receive(receive: Receive, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ValidationFailed.at("", "the connection was closed before the body was whole")
+        chunk = message["body"]
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        if not message.get("more_body", False):
+            return chunk if not chunks else b"".join([*chunks, chunk])
+        chunks.append(chunk)
+
+
+def _too_large(limit: int) -> ValidationFailed:
+    return BodyTooLarge.at(
+        "",
+        f"must not be larger than {limit} bytes; send less at a time, or raise "
+        "BONUS_MAX_BODY_BYTES",
+    )

@@ -1,0 +1,93 @@
+"""Customers' queries."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from billing.customers.model import Status
+from billing.customers.tables import customer_cards, customer_external_ids, customers
+
+
+class Row(msgspec.Struct, kw_only=True):
+    """A customer as stored; its fields are the columns."""
+
+    id: UUID
+    status: Status
+    phone_hash: bytes
+    phone_masked: str
+    phone_encrypted: bytes
+    person_encrypted: bytes
+    data_key: bytes
+    channel: str | None
+    store: str | None
+    seller: str | None
+    tags: list[str]
+    created_at: datetime
+    updated_at: datetime
+    verified_at: datetime | None
+
+
+OPEN = (
+    "id", "status", "channel", "store", "seller", "tags",
+    "created_at", "updated_at", "verified_at",
+)  # fmt: skip
+"""The columns that are stored as they are."""
+
+_COLUMNS = [customers.c[name] for name in Row.__struct_fields__]
+
+
+async def insert(tx: AsyncConnection, row: Row) -> None:
+    await tx.execute(customers.insert().values(msgspec.structs.asdict(row)))
+
+
+async def change(tx: AsyncConnection, row: Row) -> None:
+    values = msgspec.structs.asdict(row)
+    await tx.execute(update(customers).where(customers.c.id == row.id).values(values))
+
+
+async def read(tx: AsyncConnection, customer_id: UUID, *, lock: bool = False) -> Row | None:
+    query = select(*_COLUMNS).where(customers.c.id == customer_id)
+    found = (await tx.execute(query.with_for_update() if lock else query)).one_or_none()
+    return None if found is None else Row(**found._mapping)
+
+
+async def read_cards(tx: AsyncConnection, customer_id: UUID) -> list[str]:
+    card = customer_cards.c.card
+    rows = await tx.scalars(
+        select(card).where(customer_cards.c.customer_id == customer_id).order_by(card)
+    )
+    return list(rows)
+
+
+async def read_external_ids(tx: AsyncConnection, customer_id: UUID) -> dict[str, str]:
+    ids = customer_external_ids
+    rows = await tx.execute(
+        select(ids.c.system, ids.c.value)
+        .where(ids.c.customer_id == customer_id)
+        .order_by(ids.c.system)
+    )
+    return {row.system: row.value for row in rows}
+
+
+async def replace_cards(tx: AsyncConnection, customer_id: UUID, cards: list[str]) -> None:
+    await tx.execute(delete(customer_cards).where(customer_cards.c.customer_id == customer_id))
+    # Sorted: two requests that want the same cards then wait for each other, not both.
+    rows = [{"card": card, "customer_id": customer_id} for card in sorted(cards)]
+    if rows:
+        await tx.execute(customer_cards.insert(), rows)
+
+
+async def replace_external_ids(tx: AsyncConnection, customer_id: UUID, ids: dict[str, str]) -> None:
+    table = customer_external_ids
+    await tx.execute(delete(table).where(table.c.customer_id == customer_id))
+    rows = [
+        {"system": system, "value": value, "customer_id": customer_id}
+        for system, value in sorted(ids.items())
+    ]
+    if rows:
+        await tx.execute(table.insert(), rows)
