@@ -44,7 +44,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         code = 0 if whole else INTERRUPTED
     if tally.latencies or tally.earlier.receipts:
         console.print(report.table(tally))
-        console.print("\n".join(report.remarks(tally)), markup=False, highlight=False)
+        for row in report.remarks(tally):
+            console.print(row, markup=False, highlight=False, soft_wrap=True)
     if code == INTERRUPTED:
         console.print("Stopped. Run the same command to go on, with --restart to start over.")
     return 1 if tally.refused and not code else code

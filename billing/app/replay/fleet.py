@@ -123,9 +123,10 @@ class _Fleet:
             raise self._failure
 
     def _left(self, sales: Sequence[Sale]) -> Sequence[Sale]:
-        """What is not finished yet; all of it when nothing is left, to prove that it stays."""
-        left = [sale for sale in sales if not self._is_finished(sale)]
-        if not left:
+        """What is not posted yet, also what was refused; but all of it when nothing else is left,
+        to prove that it stays."""
+        left = [sale for sale in sales if not self._is_posted(sale)]
+        if all(self._is_refused(sale) for sale in left):
             self._again = True
             return sales
         for sale in sales:
@@ -135,11 +136,11 @@ class _Fleet:
                     self._tally.earlier.add(done, last=step is sale.steps[-1])
         return left
 
-    def _is_finished(self, sale: Sale) -> bool:
-        keys = [step.key for step in sale.steps]
-        return any(key in self._journal.refused for key in keys) or all(
-            key in self._journal.posted for key in keys
-        )
+    def _is_refused(self, sale: Sale) -> bool:
+        return any(step.key in self._journal.refused for step in sale.steps)
+
+    def _is_posted(self, sale: Sale) -> bool:
+        return all(step.key in self._journal.posted for step in sale.steps)
 
     async def _work(self, queue: Sequence[Sale], till: Till) -> None:
         for sale in queue:

@@ -55,8 +55,8 @@ def adjusted(chain: Chain) -> list[str]:
 
 def table(tally: Tally) -> Table:
     made = Table(title="What the answers say", title_justify="left")
-    made.add_column("")
-    for heading in ("receipts", "accrued", "redeemed", "opening balances"):
+    made.add_column("", no_wrap=True)
+    for heading in ("receipts", "accrued", "redeemed", "opening"):
         made.add_column(heading, justify="right")
     rows = {
         "posted now": tally.new,

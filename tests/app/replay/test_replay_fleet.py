@@ -178,6 +178,11 @@ async def test_a_refused_receipt_is_shown_and_the_others_go_on(
     assert tally.refusals[0].startswith(f"{wrong}: 409")
     assert far_end.posts()[wrong] == 1
 
+    far_end.fault = lambda number, request: None
+    far_end.customers.update(customer.card for customer in chain.customers)
+    longer = await _run(chain, far_end, tmp_path / "j")
+    assert longer.total.receipts == len(far_end.kept) == 120
+
 
 async def test_a_key_that_is_not_valid_stops_at_once(
     chain: Chain, far_end: FarEnd, tmp_path: Path
