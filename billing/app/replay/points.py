@@ -97,7 +97,9 @@ def _steps(number: str, body: dict[str, Any], purchase: Mapping[str, Any]) -> li
         paid = {**body, "points": format_amount(spent), "mode": "capture"}
         steps.append(Step(f"{SOURCE}:{number}:redemption", "/v1/redemptions", paid))
     given = {bucket: _given(purchase, bucket) for bucket in _BUCKETS}
-    stated = [{"points": format_amount(n), "bucket": name} for name, n in given.items() if n]
+    # Nothing given is stated too: left out, the programs would give what they give.
+    named = {bucket: points for bucket, points in given.items() if points} or {"base": 0}
+    stated = [{"points": format_amount(n), "bucket": bucket} for bucket, n in named.items()]
     earned = {**body, "stated": stated}
     steps.append(Step(f"{SOURCE}:{number}:accrual", "/v1/accruals", earned))
     return steps

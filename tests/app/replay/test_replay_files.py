@@ -154,6 +154,12 @@ def test_stated_points_are_posted_as_they_stand(tmp_path: Path) -> None:
     assert _amounts(sale) == sale.total == 41410
 
 
+def test_a_receipt_that_gave_nothing_states_nothing(tmp_path: Path) -> None:
+    free = PURCHASE | {"regular_points_received": 0.0}
+    (sale,) = read_chain(_points_file(tmp_path, free)).sales
+    assert sale.steps[-1].body["stated"] == [{"points": "0.00", "bucket": "base"}]
+
+
 def test_an_opening_balance_is_only_what_the_file_does_not_show_earned(tmp_path: Path) -> None:
     earned = PURCHASE | {"datetime": "2018-12-01T00:00:00", "regular_points_spent": 0.0}
     earned |= {"express_points_spent": 0.0, "regular_points_received": 40.0}
