@@ -1,7 +1,8 @@
 # `make` or `make help` lists what there is.
 
-# The first Python that is new enough and can make virtual environments.
-PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
+# The first Python that is new enough and can make virtual environments. 3.13 comes late because
+# the embedded Redis has no ready-made package for it: it is then compiled, which needs a compiler.
+PYTHON ?= $(shell for name in python3.12 python3.11 python3.13 python3; do \
 	$$name -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$name; break; }; done)
 
