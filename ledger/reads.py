@@ -13,10 +13,11 @@ from uuid import UUID
 
 import asyncpg
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ledger.due import roll_forward
 from ledger.load import balance_state, read_hold, read_lot
-from ledger.model import Balances, Posting, Transaction
+from ledger.model import Balances, Hold, Posting, Transaction
 from ledger.service import Ledger
 from ledger.sql import LOT_COLUMNS, POSTING_COLUMNS
 from ledger.state import CustomerState
@@ -125,15 +126,15 @@ async def balance_as_of(
     return state
 
 
-async def hold_now(ledger: Ledger, customer_id: UUID, hold_id: UUID) -> str | None:
-    """The status of a hold, also when its time is over and nobody has written that down yet."""
+async def hold_now(ledger: Ledger, customer_id: UUID, hold_id: UUID) -> Hold | None:
+    """A hold, expired when its time is over even if nobody has written that down yet."""
     row = await ledger.pool.fetchrow(_HOLD, customer_id, hold_id)
     if row is None:
         return None
     hold = read_hold(row)
     if hold.status == "open" and hold.expires_at <= ledger.clock():
-        return "expired"
-    return hold.status
+        return replace(hold, status="expired")
+    return hold
 
 
 async def statement(

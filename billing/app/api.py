@@ -16,8 +16,18 @@ from billing.common.problems import as_problem, problem_answer
 from billing.common.settings import Settings
 from billing.customers.routes import OPERATIONS as CUSTOMERS
 from billing.health.routes import OPERATIONS as HEALTH
+from billing.programs.routes import OPERATIONS as PROGRAMS
+from billing.receipts.routes import OPERATIONS as RECEIPTS
+from billing.redemptions.routes import OPERATIONS as REDEMPTIONS
 
-OPERATIONS: list[Operation] = [*CATALOG, *CUSTOMERS, *HEALTH]
+OPERATIONS: list[Operation] = [
+    *CATALOG,
+    *CUSTOMERS,
+    *PROGRAMS,
+    *RECEIPTS,
+    *REDEMPTIONS,
+    *HEALTH,
+]
 """All operations of the wire, in the order of the documentation."""
 
 

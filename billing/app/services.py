@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from alembic.script import ScriptDirectory
 
@@ -20,6 +21,10 @@ from billing.customers.service import Customers
 from billing.customers.vault import Vault
 from billing.health.service import Health
 from billing.keys.service import ApiKeys
+from billing.programs.service import ProgramBook, Programs
+from billing.receipts.service import Sales
+from billing.redemptions.service import Redemptions
+from ledger.service import Ledger
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,11 @@ class Services:
     customers: Customers
     directory: CustomerDirectory
     health: Health
+    ledger: Ledger
+    programs: Programs
+    sales: Sales
+    redemptions: Redemptions
+    zone: ZoneInfo
 
     def by_class(self) -> Mapping[type, Any]:
         """The services as `Call.use` looks them up."""
@@ -44,9 +54,11 @@ class Services:
     async def running(self) -> AsyncIterator[None]:
         """Started on entering, stopped on leaving. Starts with the database away, too."""
         await self.catalog.start()
+        await self.ledger.start()
         try:
             yield
         finally:
+            await self.ledger.close()
             await self.catalog.stop()
             await self.health.close()
             await self.database.close()
@@ -57,6 +69,13 @@ def build_services(settings: Settings) -> Services:
     database = Database(settings.database_url)
     vault = Vault(settings.secret_key)
     catalog = Catalog(database)
+    directory = CustomerDirectory(database, vault, settings.default_region)
+    ledger = Ledger(
+        settings.database_url,
+        lanes=settings.lanes,
+        capacity=settings.lane_capacity,
+        group_size=settings.group_size,
+    )
     return Services(
         settings=settings,
         database=database,
@@ -64,8 +83,29 @@ def build_services(settings: Settings) -> Services:
         keys=ApiKeys(database),
         catalog=catalog,
         customers=Customers(database, vault, catalog, settings.default_region),
-        directory=CustomerDirectory(database, vault, settings.default_region),
+        directory=directory,
         health=Health(database, settings.redis_url, _revisions()),
+        ledger=ledger,
+        programs=Programs(database, catalog),
+        sales=Sales(
+            ledger,
+            database,
+            catalog,
+            ProgramBook(database, catalog),
+            directory,
+            timezone=settings.timezone.key,
+            tolerance=settings.line_tolerance,
+        ),
+        redemptions=Redemptions(
+            ledger,
+            database,
+            catalog,
+            directory,
+            timezone=settings.timezone.key,
+            tolerance=settings.line_tolerance,
+            hold_seconds=settings.default_hold_seconds,
+        ),
+        zone=settings.timezone,
     )
 
 

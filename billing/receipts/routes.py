@@ -1,0 +1,113 @@
+"""Sales over HTTP: the till's main call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from billing.common.answer import Answer
+from billing.common.http import Call, operation
+from billing.common.teller import carry_out
+from billing.receipts.schemas import AccrualIn, SaleIn, SaleOut, SlipQuery, StoredReceipt
+from billing.receipts.service import Request, Sales
+from billing.receipts.slip import language_of
+from ledger.service import Ledger
+
+_TAG = "Sales"
+_RECEIPT = {
+    "number": "0001-000123",
+    "occurred_at": "2026-11-21T14:03:00+03:00",
+    "lines": [
+        {
+            "line": 1,
+            "sku": "milk-1",
+            "group": "dairy",
+            "quantity": "2",
+            "price": "50.00",
+            "amount": "100.00",
+        }
+    ],
+    "payments": [{"type": "card", "amount": "100.00"}],
+}
+_SALE = {
+    "customer": {"phone": "+79161234567"},
+    "channel": "shop",
+    "store": "moscow-1",
+    "receipt": _RECEIPT,
+}
+_CONFLICTS = ("receipt_exists", "customer_not_verified", "customer_blocked")
+
+
+def request_of(call: Call[Any, Any], path: str, columns: int = 32) -> Request:
+    """What a call says beside its body."""
+    return Request(
+        call.principal,
+        call.idempotency_key,
+        call.request_id,
+        path,
+        language_of(call.headers.get(b"accept-language")),
+        columns,
+    )
+
+
+@operation(
+    "POST",
+    "/v1/receipts",
+    summary="Post a sale: redeem and earn",
+    tag=_TAG,
+    may=("pos", "site", "admin"),
+    body=SaleIn,
+    query=SlipQuery,
+    answers={201: SaleOut},
+    conflicts=(*_CONFLICTS, "insufficient_points", "hold_not_open", "hold_expired"),
+    idempotent=True,
+    examples={
+        "earn": _SALE,
+        "earn and redeem": {**_SALE, "redeem": {"points": "50.00"}},
+    },
+)
+async def post_receipt(call: Call[SaleIn, SlipQuery]) -> Answer:
+    """The till's main call. Points are spent and earned in one transaction, or neither is."""
+    request = request_of(call, "/v1/receipts", call.query.columns)
+    command = await call.use(Sales).prepare(request, call.body)
+    return await carry_out(call.use(Ledger), command)
+
+
+@operation(
+    "POST",
+    "/v1/accruals",
+    summary="Post a sale that only earns",
+    tag=_TAG,
+    may=("pos", "site", "finance", "admin"),
+    body=AccrualIn,
+    query=SlipQuery,
+    answers={201: SaleOut},
+    conflicts=_CONFLICTS,
+    idempotent=True,
+    examples={"earn": _SALE},
+)
+async def post_accrual(call: Call[AccrualIn, SlipQuery]) -> Answer:
+    """As a receipt, without redeeming. With `stated` (finance, admin) the points are not
+    calculated but taken as they are: for receipts of another system."""
+    request = request_of(call, "/v1/accruals", call.query.columns)
+    command = await call.use(Sales).prepare(request, call.body)
+    return await carry_out(call.use(Ledger), command)
+
+
+@operation(
+    "GET",
+    "/v1/receipts/{store}/{number}",
+    summary="Read a posted sale",
+    tag=_TAG,
+    may=("pos", "site", "finance", "support", "admin"),
+    answers={200: StoredReceipt},
+)
+async def read_receipt(call: Call) -> Answer:
+    """The sale, what corrects it, its postings, and the program versions it used. A channel
+    without stores stands in the place of the store."""
+    place, number = call.path["store"], call.path["number"]
+    found = await call.use(Sales).read(place, number)
+    call.principal.bind(found.channel, found.store)
+    return Answer.json(found)
+
+
+OPERATIONS = [post_receipt, post_accrual, read_receipt]

@@ -1,0 +1,377 @@
+"""Posting sales: redeem and earn in one transaction; and reading them back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import msgspec
+
+from billing.balances.model import balance_document
+from billing.catalog.service import Catalog
+from billing.common.auth import Principal
+from billing.common.db import Database
+from billing.common.errors import Conflict, NotFound, Problem, ValidationFailed
+from billing.common.money import format_amount, split
+from billing.common.teller import answer_of, fingerprint, refusal_of, refuser
+from billing.common.wire import encode
+from billing.customers.directory import CustomerDirectory
+from billing.customers.model import Customer
+from billing.programs.calculation import by_group, calculate, pay_with_points, payable
+from billing.programs.model import Award, Basket
+from billing.programs.service import ProgramBook
+from billing.receipts import store
+from billing.receipts.basket import Place, basket_of, place_of
+from billing.receipts.schemas import (
+    AccrualIn,
+    AccrualOut,
+    LineAccrual,
+    LineOut,
+    PaymentIn,
+    PostingOut,
+    ReceiptIn,
+    SaleIn,
+    SaleOut,
+    StatedIn,
+    StoredReceipt,
+)
+from billing.receipts.slip import Language, slip_of
+from billing.redemptions.store import read_redemption
+from ledger import reads
+from ledger.commands import Accrue, Capture, Command, Completion, Grant, Redeem, Share, Step
+from ledger.decide import Outcome
+from ledger.model import Transaction
+from ledger.service import Ledger
+
+
+class Request(msgspec.Struct, frozen=True):
+    """Who asks, under which key, and how the slip is to look."""
+
+    principal: Principal
+    key: str
+    request_id: str
+    path: str
+    language: Language = "en"
+    columns: int = 32
+
+
+class Sale(msgspec.Struct, frozen=True):
+    """A sale ready to be posted: calculated, not yet known whether the points are there."""
+
+    request: Request
+    customer: Customer
+    place: Place
+    receipt: ReceiptIn
+    basket: Basket
+    paid: list[int]
+    awards: tuple[Award, ...]
+    stated: tuple[StatedIn, ...]
+    hold_id: UUID | None
+
+
+class Sales:
+    """Prepares sales as commands for the ledger; `billing.common.teller` carries them out."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        database: Database,
+        catalog: Catalog,
+        book: ProgramBook,
+        customers: CustomerDirectory,
+        *,
+        timezone: str,
+        tolerance: int,
+    ) -> None:
+        self._ledger = ledger
+        self._database = database
+        self._catalog = catalog
+        self._book = book
+        self._customers = customers
+        self._timezone = timezone
+        self._tolerance = tolerance
+
+    async def prepare(self, request: Request, body: SaleIn | AccrualIn) -> Command:
+        """The command of a sale, or of a refusal that is kept.
+
+        Raises ValidationFailed and Forbidden, which are not kept.
+        """
+        place = place_of(
+            request.principal, self._catalog.current(), body.channel, body.store, self._timezone
+        )
+        now = self._ledger.clock()
+        basket = await basket_of(self._catalog, place, body.receipt, now, self._tolerance)
+        redeem = body.redeem if isinstance(body, SaleIn) else None
+        stated = tuple(body.stated or ()) if isinstance(body, AccrualIn) else ()
+        if stated:
+            request.principal.require("finance", "admin")
+        customer: Customer | None = None
+        try:
+            customer = await self._customers.require(body.customer)
+            customer.must_be_active()
+            points, hold_id = 0, None
+            if redeem is not None and redeem.points is not None:
+                points = redeem.points
+            elif redeem is not None and redeem.redemption_id is not None:
+                hold_id = redeem.redemption_id
+                points = await self._held(hold_id, customer)
+        except (NotFound, Conflict) as problem:
+            return _refused(request, body, customer, place, problem)
+        if points > payable(basket):
+            raise ValidationFailed.at(
+                "/redeem/points" if hold_id is None else "/redeem/redemption_id",
+                f"points may pay at most {format_amount(payable(basket))} of this receipt",
+            )
+        paid = pay_with_points(basket, points)
+        awards: tuple[Award, ...] = ()
+        if not stated:
+            awards = calculate(await self._book.running(basket.occurred_at), basket, paid)
+        return _command(
+            Sale(request, customer, place, body.receipt, basket, paid, awards, stated, hold_id),
+            fingerprint(request.path, body),
+        )
+
+    async def read(self, place_code: str, number: str) -> StoredReceipt:
+        """A posted sale, by store (or channel without stores) and receipt number."""
+        transaction, row = await self._find(place_code, number)
+        corrections = await reads.corrections_of(
+            self._ledger, transaction.customer_id, transaction.id
+        )
+        postings = [
+            PostingOut(
+                one.id,
+                posting.kind,
+                posting.debit,
+                posting.credit,
+                format_amount(posting.amount),
+                posting.lot_id,
+                posting.bucket,
+                posting.program,
+                posting.program_version,
+                posting.product_group,
+            )
+            for one in (transaction, *corrections)
+            for posting in one.postings
+        ]
+        return StoredReceipt(
+            id=row["id"],
+            customer_id=row["customer_id"],
+            channel=row["channel"],
+            store=row["store"],
+            number=row["number"],
+            occurred_at=row["occurred_at"],
+            recorded_at=row["recorded_at"],
+            total=format_amount(row["total"]),
+            redeemed=format_amount(row["redeemed"]),
+            accrued=format_amount(row["accrued"]),
+            lines=msgspec.json.decode(row["lines"]),
+            payments=msgspec.json.decode(row["payments"]),
+            programs=msgspec.json.decode(row["programs"]),
+            postings=postings,
+            returns=[
+                {"transaction_id": one.id, "kind": one.kind, "occurred_at": one.occurred_at}
+                for one in corrections
+            ],
+        )
+
+    async def _find(self, place_code: str, number: str) -> tuple[Transaction, asyncpg.Record]:
+        sources = (
+            store.sale_source("", place_code, number),
+            store.sale_source(place_code, None, number),
+        )
+        for source in sources:
+            transaction = await reads.transaction_by_source(self._ledger, source)
+            row = transaction and await store.read_receipt(self._database, transaction.id)
+            if transaction and row:
+                return transaction, row
+        raise NotFound(f"No receipt {number!r} of {place_code!r} is posted.")
+
+    async def _held(self, redemption_id: UUID, customer: Customer) -> int:
+        row = await read_redemption(self._database, redemption_id)
+        if row is None or row["customer_id"] != customer.id:
+            raise NotFound(f"This customer has no redemption {redemption_id}.")
+        if row["mode"] != "hold":
+            raise Conflict("hold_not_open", "The redemption is already captured.")
+        points: int = row["points"]
+        return points
+
+
+def _refused(
+    request: Request,
+    body: SaleIn | AccrualIn,
+    customer: Customer | None,
+    place: Place,
+    problem: Problem,
+) -> Command:
+    return Command(
+        customer_id=customer.id if customer else None,
+        kind="receipt",
+        occurred_at=body.receipt.occurred_at,
+        key=request.key,
+        fingerprint=fingerprint(request.path, body),
+        refusal=refusal_of(problem),
+        refuse=refuser(request.request_id),
+    )
+
+
+def _command(sale: Sale, print_: bytes) -> Command:
+    basket, place = sale.basket, sale.place
+    points = sum(sale.paid)
+    steps: list[Step] = []
+    if sale.hold_id is not None:
+        steps.append(Capture(sale.hold_id, None, lambda _: by_group(basket, sale.paid)))
+    elif points:
+        steps.append(Redeem(points, None, lambda _: by_group(basket, sale.paid)))
+    grants = _grants(sale)
+    if grants:
+        steps.append(Accrue(grants))
+    return Command(
+        customer_id=sale.customer.id,
+        kind="receipt" if points or sale.hold_id else "accrual",
+        occurred_at=basket.occurred_at,
+        steps=tuple(steps),
+        key=sale.request.key,
+        fingerprint=print_,
+        source=store.sale_source(place.channel, place.store, sale.receipt.number),
+        channel=place.channel,
+        store=place.store,
+        author=sale.request.principal.name,
+        complete=lambda outcome: _complete(sale, outcome),
+        refuse=refuser(sale.request.request_id),
+    )
+
+
+def _grants(sale: Sale) -> tuple[Grant, ...]:
+    weights = [line.amount for line in sale.basket.lines]
+    if sale.stated:
+        return tuple(
+            Grant(stated.bucket, _stated_shares(sale.basket, stated.points, weights))
+            for stated in sale.stated
+            if stated.points
+        )
+    return tuple(
+        Grant(
+            award.bucket,
+            by_group(sale.basket, award.by_line),
+            award.available_from,
+            award.expires_at,
+            award.program,
+            award.version,
+        )
+        for award in sale.awards
+    )
+
+
+def _stated_shares(basket: Basket, points: int, weights: Sequence[int]) -> tuple[Share, ...]:
+    """Stated points have no lines of their own: they belong to the groups by value."""
+    return by_group(basket, split(points, list(weights)))
+
+
+def _complete(sale: Sale, outcome: Outcome) -> Completion:
+    transaction = outcome.transaction
+    if transaction is None:
+        raise RuntimeError("a sale is a transaction")
+    redeemed = sum(sale.paid)
+    accruals = _accruals(sale)
+    accrued = sum(award.points for award in sale.awards) + sum(s.points for s in sale.stated)
+    lines = [
+        LineOut(
+            line.number,
+            format_amount(paid),
+            format_amount(line.amount - paid),
+            [
+                LineAccrual(award.program, format_amount(award.by_line[index]))
+                for award in sale.awards
+                if award.by_line[index]
+            ],
+        )
+        for index, (line, paid) in enumerate(zip(sale.basket.lines, sale.paid, strict=True))
+    ]
+    answer = SaleOut(
+        id=transaction.id,
+        receipt_number=sale.receipt.number,
+        customer_id=sale.customer.id,
+        redeemed=format_amount(redeemed),
+        accruals=accruals,
+        debt_paid=format_amount(sum(p.amount for p in transaction.postings if p.credit == "debt")),
+        lines=lines,
+        balance=balance_document(
+            outcome.state,
+            at=outcome.recorded_at,
+            zone=ZoneInfo(sale.place.timezone),
+            complete=False,
+        ),
+        slip=slip_of(
+            outcome.state,
+            phone_masked=sale.customer.phone_masked,
+            accrued=accrued,
+            paid=redeemed,
+            language=sale.request.language,
+            columns=sale.request.columns,
+            timezone=sale.place.timezone,
+        ),
+    )
+    row = store.receipt_row(
+        transaction.id,
+        sale.customer.id,
+        sale.place.channel,
+        sale.place.store,
+        sale.receipt.number,
+        sale.basket.occurred_at,
+        outcome.recorded_at,
+        sum(line.amount for line in sale.basket.lines),
+        redeemed,
+        accrued,
+        _lines_json(sale),
+        _payments_json(sale.receipt.payments),
+        encode(accruals).decode(),
+    )
+    return Completion(answer_of(201, answer), (row,))
+
+
+def _accruals(sale: Sale) -> list[AccrualOut]:
+    at = sale.basket.occurred_at
+    stated = [
+        AccrualOut(None, None, s.bucket, format_amount(s.points), at, None) for s in sale.stated
+    ]
+    return stated + [
+        AccrualOut(
+            award.program,
+            award.version,
+            award.bucket,
+            format_amount(award.points),
+            award.available_from or at,
+            award.expires_at,
+        )
+        for award in sale.awards
+    ]
+
+
+def _lines_json(sale: Sale) -> str:
+    stored: list[dict[str, Any]] = []
+    for index, (given, line) in enumerate(zip(sale.receipt.lines, sale.basket.lines, strict=True)):
+        stored.append(
+            {
+                "line": line.number,
+                "sku": line.sku,
+                "group": line.group,
+                "quantity": given.quantity.text(),
+                "price": format_amount(given.price),
+                "amount": format_amount(line.amount),
+                "promo": line.promo,
+                "points_paid": format_amount(sale.paid[index]),
+                "accruals": {
+                    award.program: format_amount(award.by_line[index])
+                    for award in sale.awards
+                    if award.by_line[index]
+                },
+            }
+        )
+    return encode(stored).decode()
+
+
+def _payments_json(payments: Sequence[PaymentIn]) -> str:
+    return encode([{"type": p.type, "amount": p.amount} for p in payments]).decode()
