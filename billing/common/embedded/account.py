@@ -59,6 +59,8 @@ class Account:
             f"--reuid={self.uid}",
             f"--regid={self.gid}",
             "--clear-groups",
+            # Without it access(2), by which PostgreSQL looks for itself, ignores the capability.
+            "--securebits=+no_setuid_fixup",
             f"--inh-caps=+{self.capability}",
             f"--ambient-caps=+{self.capability}",
         ]
