@@ -73,6 +73,8 @@ def _not_json(raw: bytes, error: Exception) -> str:
         return "is nested too deep"
     if isinstance(error, UnicodeDecodeError):
         return "must be UTF-8"
+    if str(error).startswith("Number out of range"):
+        return 'has a number out of range; amounts are decimal strings such as "12.50"'
     return f"is not JSON: {str(error).removeprefix('JSON is malformed: ')}"
 
 

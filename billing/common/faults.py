@@ -153,7 +153,9 @@ def _in_words(message: str, kind: Any) -> str:
         )
         return f"must be {wanted}, not {got}"
     if found := _BOUND.fullmatch(message):
-        _, length, sign, bound = found.groups()
-        verb, unit = ("have", " items or characters") if length else ("be", "")
-        return f"must {verb} {_BOUNDS[sign]} {bound}{unit}"
+        what, length, sign, bound = found.groups()
+        if not length:
+            return f"must be {_BOUNDS[sign]} {bound}"
+        unit = "character" if what == "str" else "item"
+        return f"must have {_BOUNDS[sign]} {bound} {unit}{'' if bound == '1' else 's'}"
     return message
