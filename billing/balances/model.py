@@ -43,7 +43,7 @@ def balance_document(
 def _future_accruals(state: CustomerState, zone: ZoneInfo) -> list[Document]:
     sums: Counter[tuple[datetime, str, str]] = Counter()
     for lot in state.lots.values():
-        if lot.deferred:
+        if lot.deferred > 0:
             sums[lot.active_from, lot.bucket, lot.program or ""] += lot.deferred
     return [
         {
@@ -59,7 +59,7 @@ def _future_accruals(state: CustomerState, zone: ZoneInfo) -> list[Document]:
 def _expiring(state: CustomerState, zone: ZoneInfo) -> list[Document]:
     sums: Counter[tuple[datetime, str]] = Counter()
     for lot in state.lots.values():
-        if lot.available and lot.expires_at is not None:
+        if lot.available > 0 and lot.expires_at is not None:
             sums[lot.expires_at, lot.bucket] += lot.available
     return [
         {"at": at.astimezone(zone), "points": format_amount(points), "bucket": bucket}
@@ -77,3 +77,15 @@ def _holds(state: CustomerState, zone: ZoneInfo) -> list[Document]:
         }
         for hold in sorted(held, key=lambda hold: (hold.expires_at, hold.id))
     ]
+
+
+def receipt_of(source: str | None) -> str | None:
+    """The receipt number in a transaction's source; None when no receipt stands behind it.
+
+    Sources of receipts are `sale/s/<store>/<number>` and `sale/c/<channel>/<number>`, and
+    `redemption/…` likewise.
+    """
+    parts = (source or "").split("/", 3)
+    if len(parts) < 4 or parts[0] not in ("sale", "redemption") or parts[1] not in ("s", "c"):
+        return None
+    return parts[3] or None

@@ -1,0 +1,50 @@
+"""Adjustments over HTTP."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from billing.adjustments.schemas import AdjustmentIn, AdjustmentOut
+from billing.adjustments.service import PATH, Adjustments, Request
+from billing.common.answer import Answer
+from billing.common.http import Call, operation
+from billing.customers.directory import CustomerDirectory
+from ledger.service import Ledger
+
+_PHONE = {"phone": "+79161234567"}
+
+
+@operation(
+    "POST",
+    PATH,
+    summary="Give or take points by hand",
+    tag="Adjustments",
+    may=("finance", "admin"),
+    body=AdjustmentIn,
+    answers={201: AdjustmentOut},
+    conflicts=("insufficient_points",),
+    idempotent=True,
+    examples={
+        "give": {
+            "customer": _PHONE,
+            "points": "+10.00",
+            "bucket": "promo",
+            "reason": "Compensation for a faulty blender, claim 4711",
+            "expires_at": "2027-01-01T00:00:00+03:00",
+        },
+        "take": {"customer": _PHONE, "points": "-10.00", "reason": "Given by mistake yesterday"},
+    },
+)
+async def create_adjustment(call: Call[AdjustmentIn]) -> Answer:
+    """The reason is obligatory and stays in the ledger with the name of the key.
+
+    Works for blocked and unverified customers, too: that is how what was wrong with them is put
+    right. Taking more than is available in the bucket is refused with `available`; deferred
+    and held points cannot be taken, and a debt stays as it is.
+    """
+    adjustments = Adjustments(call.use(Ledger), call.use(CustomerDirectory), call.use(ZoneInfo))
+    request = Request(call.principal, call.idempotency_key, call.request_id, call.raw)
+    return await adjustments.adjust(request, call.body)
+
+
+OPERATIONS = [create_adjustment]
