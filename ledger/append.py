@@ -61,21 +61,21 @@ class Batch:
             if self._context.states[one].version != version
         ]
         arguments = (
-            *_columns([_transaction_row(t) for t in self._transactions], 20),
-            *_columns([row for t in self._transactions for row in _posting_rows(t)], 18),
-            *_columns(self._sources, 3),
-            *_columns(self._answers, 6),
-            *_columns([self._balance_row(state) for state in changed], 10),
+            *columns([_transaction_row(t) for t in self._transactions], 20),
+            *columns([row for t in self._transactions for row in _posting_rows(t)], 18),
+            *columns(self._sources, 3),
+            *columns(self._answers, 6),
+            *columns([self._balance_row(state) for state in changed], 10),
         )
         tag = await connection.execute(sql.APPEND, *arguments)
         if tag != f"UPDATE {len(changed)}":
             raise LostUpdate(f"{len(changed)} balances to update, but {tag}")
         await self._write_lots(connection, changed)
-        holds = [_hold_row(state, one) for state in changed for one in state.touched_holds]
+        holds = [hold_row(state, one) for state in changed for one in state.touched_holds]
         if holds:
-            await connection.execute(sql.PUT_HOLDS, *_columns(holds, 7))
+            await connection.execute(sql.PUT_HOLDS, *columns(holds, 7))
         for statement, rows in self._riders.values():
-            await connection.execute(statement.sql, *_columns(rows, statement.columns))
+            await connection.execute(statement.sql, *columns(rows, statement.columns))
 
     async def _write_lots(self, connection: Connection, changed: list[CustomerState]) -> None:
         new: list[tuple[Any, ...]] = []
@@ -89,26 +89,29 @@ class Batch:
                 else:
                     new.append(lot_row(state.customer_id, lot))
         if new:
-            await connection.execute(sql.NEW_LOTS, *_columns(new, 16))
+            await connection.execute(sql.NEW_LOTS, *columns(new, 16))
         if old:
-            await connection.execute(sql.CHANGED_LOTS, *_columns(old, 10))
+            await connection.execute(sql.CHANGED_LOTS, *columns(old, 10))
 
     def _balance_row(self, state: CustomerState) -> tuple[Any, ...]:
-        return (
-            state.customer_id,
-            self._versions[state.customer_id],
-            state.version,
-            state.available,
-            state.promo,
-            state.deferred,
-            state.held,
-            state.debt,
-            state.due(),
-            state.recorded_at,
-        )
+        was = self._versions[state.customer_id]
+        return (state.customer_id, was, state.version, *balance_values(state))
 
 
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
+def balance_values(state: CustomerState) -> tuple[Any, ...]:
+    """The columns of `ledger.balances` after the version."""
+    return (
+        state.available,
+        state.promo,
+        state.deferred,
+        state.held,
+        state.debt,
+        state.due(),
+        state.recorded_at,
+    )
+
+
+def columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
     """Rows turned into `width` columns, as `unnest` takes them."""
     return list(zip(*rows, strict=True)) if rows else [()] * width
 
@@ -202,7 +205,8 @@ def _changed_lot_row(customer_id: UUID, lot: Lot) -> tuple[Any, ...]:
     )
 
 
-def _hold_row(state: CustomerState, hold_id: UUID) -> tuple[Any, ...]:
+def hold_row(state: CustomerState, hold_id: UUID) -> tuple[Any, ...]:
+    """The row of `sql.PUT_HOLDS`."""
     hold = state.holds[hold_id]
     return (
         state.customer_id,

@@ -29,17 +29,36 @@ class Result(Struct, frozen=True):
     outcome: Outcome | None
     replayed: bool = False
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether the command happened, now or when it was first asked."""
+        return self.outcome is not None or (self.answer is not None and self.answer.status < 400)
+
 
 Fate = Result | Exception
 
 
+class Aborted(Exception):
+    """A group that was to happen whole or not at all did not happen: the fates, had it been."""
+
+    def __init__(self, fates: list[Fate]) -> None:
+        super().__init__("not all commands of an atomic group succeeded")
+        self.fates = fates
+
+    @staticmethod
+    def failed(fate: Fate) -> bool:
+        """Whether this is a fate that aborts."""
+        return not isinstance(fate, Result) or not fate.succeeded
+
+
 async def run_group(
-    connection: Connection, commands: Sequence[Command], clock: Clock
+    connection: Connection, commands: Sequence[Command], clock: Clock, *, atomic: bool = False
 ) -> list[Fate]:
     """Run `commands` in order and commit once; a fate each, in the same order.
 
-    Raises what the database raises; then nothing of the group has happened, unless the
-    connection was lost while it committed.
+    `atomic` raises Aborted, and nothing has happened, unless every command succeeds. Raises what
+    the database raises; then nothing of the group has happened, unless the connection was lost
+    while it committed.
     """
     needs = Needs(commands)
     async with connection.transaction():
@@ -47,6 +66,8 @@ async def run_group(
         known, context = await load(connection, needs, now)
         batch = Batch(context)
         fates = [_settle(command, context, known, batch, now) for command in commands]
+        if atomic and any(map(Aborted.failed, fates)):
+            raise Aborted(fates)
         await batch.write(connection)
     return fates
 

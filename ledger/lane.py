@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from ledger.commands import Command
 from ledger.errors import Unavailable
-from ledger.group import Clock, Fate, Result, run_group
+from ledger.group import Aborted, Clock, Fate, Result, run_group
 from ledger.load import Connection
 
 _log = structlog.get_logger()
@@ -47,6 +47,13 @@ class _Job(Struct, frozen=True, eq=False):
     future: asyncio.Future[Result]
 
 
+class _Whole(Struct, frozen=True, eq=False):
+    """Commands that happen together or not at all, in a group of their own."""
+
+    commands: Sequence[Command]
+    future: asyncio.Future[list[Fate]]
+
+
 class Lane:
     """Owns one connection. `submit` from any task of the lane's event loop."""
 
@@ -64,7 +71,7 @@ class Lane:
         self._capacity = capacity
         self._group_size = group_size
         self._group_timeout_s = group_timeout_s
-        self._queue: deque[_Job] = deque()
+        self._queue: deque[_Job | _Whole] = deque()
         self._wake = asyncio.Event()
         self._closing = False
         self._connection: Connection | None = None
@@ -90,15 +97,26 @@ class Lane:
 
     def submit(self, commands: Sequence[Command]) -> list[asyncio.Future[Result]]:
         """Queue commands; all of them or none. Raises Unavailable when full or closing."""
-        if self._closing:
-            raise Unavailable("The service is shutting down; repeat with the same key.")
-        if len(self._queue) + len(commands) > self._capacity:
-            raise Unavailable("Too many commands are waiting; repeat with the same key.")
+        self._admit(len(commands))
         loop = asyncio.get_running_loop()
         jobs = [_Job(command, loop.create_future()) for command in commands]
         self._queue.extend(jobs)
         self._wake.set()
         return [job.future for job in jobs]
+
+    def submit_whole(self, commands: Sequence[Command]) -> asyncio.Future[list[Fate]]:
+        """Queue commands that happen together, or the future raises Aborted and none did."""
+        self._admit(1)
+        job = _Whole(commands, asyncio.get_running_loop().create_future())
+        self._queue.append(job)
+        self._wake.set()
+        return job.future
+
+    def _admit(self, count: int) -> None:
+        if self._closing:
+            raise Unavailable("The service is shutting down; repeat with the same key.")
+        if len(self._queue) + count > self._capacity:
+            raise Unavailable("Too many commands are waiting; repeat with the same key.")
 
     async def _run(self) -> None:
         while True:
@@ -108,14 +126,46 @@ class Lane:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            size = min(len(self._queue), self._group_size)
-            jobs = [self._queue.popleft() for _ in range(size)]
-            live = [job for job in jobs if not job.future.done()]
-            if live:
-                await self._commit(live)
+            first = self._queue[0]
+            if isinstance(first, _Whole):
+                self._queue.popleft()
+                await self._commit_whole(first)
+            else:
+                await self._commit(self._next_group())
+
+    def _next_group(self) -> list[_Job]:
+        jobs: list[_Job] = []
+        while self._queue and len(jobs) < self._group_size:
+            job = self._queue[0]
+            if isinstance(job, _Whole):
+                break
+            self._queue.popleft()
+            # Whoever gave up waiting was told to repeat: nothing needs to happen now.
+            if not job.future.done():
+                jobs.append(job)
+        return jobs
+
+    async def _commit_whole(self, job: _Whole) -> None:
+        if job.future.done():
+            return
+        try:
+            fates = await self._attempt(job.commands, atomic=True)
+        except Exception as error:
+            if isinstance(error, _AWAY):
+                await self._drop_connection()
+                error = _away()
+            elif not isinstance(error, Aborted):
+                error = _rejected(job.commands[0], error)
+            if not job.future.done():
+                job.future.set_exception(error)
+            return
+        if not job.future.done():
+            job.future.set_result(fates)
 
     async def _commit(self, jobs: Sequence[_Job]) -> None:
         """Run a group to its end: everybody hears something, whatever happens."""
+        if not jobs:
+            return
         try:
             fates = await self._attempt([job.command for job in jobs])
         except _AWAY as error:
@@ -142,7 +192,7 @@ class Lane:
         for job, fate in zip(jobs, fates, strict=True):
             _tell(job, fate)
 
-    async def _attempt(self, commands: Sequence[Command]) -> list[Fate]:
+    async def _attempt(self, commands: Sequence[Command], *, atomic: bool = False) -> list[Fate]:
         """Run a group, again after a lost race, and once more after a lost connection.
 
         A lost connection may have lost its commit's answer only: keys tell, on the new one.
@@ -153,7 +203,7 @@ class Lane:
             try:
                 connection = await self._connected()
                 async with asyncio.timeout(self._group_timeout_s):
-                    return await run_group(connection, commands, self._clock)
+                    return await run_group(connection, commands, self._clock, atomic=atomic)
             except _RACES:
                 attempt += 1
                 if attempt == RETRIES:

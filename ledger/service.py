@@ -16,7 +16,7 @@ import asyncpg
 from ledger import sql
 from ledger.commands import Command
 from ledger.errors import Unavailable
-from ledger.group import Clock, Result
+from ledger.group import Clock, Fate, Result
 from ledger.lane import Lane
 from ledger.load import Connection
 
@@ -115,6 +115,20 @@ class Ledger:
         try:
             async with asyncio.timeout(timeout_s):
                 return await asyncio.gather(*futures, return_exceptions=True)
+        except TimeoutError:
+            raise Unavailable("No answer in time; repeat with the same keys.") from None
+
+    async def execute_whole(
+        self, commands: Sequence[Command], timeout_s: float = 120.0
+    ) -> list[Fate]:
+        """Carry out commands together in one database transaction.
+
+        Raises Aborted, with the fates as they would have been, when one of them did not succeed.
+        """
+        future = self.bulk_lane.submit_whole(commands)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
         except TimeoutError:
             raise Unavailable("No answer in time; repeat with the same keys.") from None
 

@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from billing.common.answer import JSON, Answer
 from billing.common.errors import (
     Conflict,
@@ -26,17 +28,20 @@ from ledger.errors import KeyReused, Refusal, Unavailable
 from ledger.group import Result
 from ledger.service import Ledger
 
+_canonical = msgspec.json.Encoder(order="deterministic")
 _NOT_FOUND = frozenset(("hold_not_found", "transaction_not_found", "not_found"))
-_NAMES = {"source_exists": "receipt_exists", "correction_exceeds": "return_exceeds_sale"}
+_NAMES = {"correction_exceeds": "return_exceeds_sale"}
 _HIT = ((b"idempotency-hit", b"true"),)
 
 
-def fingerprint(path: str, body: object) -> bytes:
-    """32 bytes that differ when the operation or its body means something else.
+def fingerprint(path: str, raw: bytes) -> bytes:
+    """32 bytes that differ when the operation or its body differs.
 
-    Taken over the decoded body, so that white space and the order of members do not matter.
+    Taken over the JSON that came, with its members sorted: white space and order do not matter,
+    and a later version of ours, with more fields, still recognises the request.
     """
-    return hashlib.sha256(path.encode() + b"\n" + encode(body)).digest()
+    canonical = _canonical.encode(msgspec.json.decode(raw)) if raw else b""
+    return hashlib.sha256(path.encode() + b"\n" + canonical).digest()
 
 
 def answer_of(status: int, body: object) -> commands.Answer:
@@ -62,6 +67,13 @@ def problem_of(refusal: Refusal) -> Problem:
     }
     if refusal.code in _NOT_FOUND:
         return NotFound(refusal.detail, **members)
+    if refusal.code == "source_exists":
+        return Conflict(
+            "receipt_exists",
+            "This receipt is posted already. To hear its answer again, repeat it with the "
+            "Idempotency-Key it was posted with.",
+            **members,
+        )
     return Conflict(_NAMES.get(refusal.code, refusal.code), refusal.detail, **members)
 
 

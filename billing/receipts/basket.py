@@ -87,7 +87,7 @@ async def basket_of(
                 line.sku,
                 group,
                 snapshot.ancestry(group),
-                line.amount,
+                int(line.amount),
                 line.promo,
                 excluded,
             )

@@ -44,6 +44,7 @@ def request_of(call: Call[Any, Any], path: str, columns: int = 32) -> Request:
         call.idempotency_key,
         call.request_id,
         path,
+        call.raw,
         language_of(call.headers.get(b"accept-language")),
         columns,
     )

@@ -48,14 +48,18 @@ from ledger.service import Ledger
 
 
 class Request(msgspec.Struct, frozen=True):
-    """Who asks, under which key, and how the slip is to look."""
+    """Who asks, under which key, and how the slip is to look. `raw` is the body as it came."""
 
     principal: Principal
     key: str
     request_id: str
     path: str
+    raw: bytes
     language: Language = "en"
     columns: int = 32
+
+    def fingerprint(self) -> bytes:
+        return fingerprint(self.path, self.raw)
 
 
 class Sale(msgspec.Struct, frozen=True):
@@ -114,7 +118,7 @@ class Sales:
             customer.must_be_active()
             points, hold_id = 0, None
             if redeem is not None and redeem.points is not None:
-                points = redeem.points
+                points = int(redeem.points)
             elif redeem is not None and redeem.redemption_id is not None:
                 hold_id = redeem.redemption_id
                 points = await self._held(hold_id, customer)
@@ -131,7 +135,7 @@ class Sales:
             awards = calculate(await self._book.running(basket.occurred_at), basket, paid)
         return _command(
             Sale(request, customer, place, body.receipt, basket, paid, awards, stated, hold_id),
-            fingerprint(request.path, body),
+            request.fingerprint(),
         )
 
     async def read(self, place_code: str, number: str) -> StoredReceipt:
@@ -211,7 +215,7 @@ def _refused(
         kind="receipt",
         occurred_at=body.receipt.occurred_at,
         key=request.key,
-        fingerprint=fingerprint(request.path, body),
+        fingerprint=request.fingerprint(),
         refusal=refusal_of(problem),
         refuse=refuser(request.request_id),
     )

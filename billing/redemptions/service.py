@@ -16,7 +16,7 @@ from billing.catalog.service import Catalog
 from billing.common.db import Database
 from billing.common.errors import Conflict, NotFound, ValidationFailed
 from billing.common.money import format_amount
-from billing.common.teller import answer_of, fingerprint, refusal_of, refuser
+from billing.common.teller import answer_of, refusal_of, refuser
 from billing.common.wire import encode
 from billing.customers.directory import CustomerDirectory
 from billing.customers.model import Customer
@@ -98,7 +98,7 @@ class Redemptions:
                 kind="redemption",
                 occurred_at=basket.occurred_at,
                 key=request.key,
-                fingerprint=fingerprint(request.path, body),
+                fingerprint=request.fingerprint(),
                 refusal=refusal_of(problem),
                 refuse=refuser(request.request_id),
             )
@@ -141,7 +141,7 @@ class Redemptions:
             occurred_at=basket.occurred_at,
             steps=(step,),
             key=request.key,
-            fingerprint=fingerprint(request.path, body),
+            fingerprint=request.fingerprint(),
             source=source if body.mode == "capture" else None,
             channel=place.channel,
             store=place.store,
@@ -159,12 +159,12 @@ class Redemptions:
             )
         basket = held.basket
         step = Capture(held.id, body.points, lambda n: by_group(basket, pay_with_points(basket, n)))
-        return self._ending(request, held, "capture", step, "captured", body)
+        return self._ending(request, held, "capture", step, "captured")
 
     async def release(self, request: Request, redemption_id: UUID) -> Command:
         """Give a hold back."""
         held = await self._held(request, redemption_id)
-        return self._ending(request, held, "release", Release(held.id), "released", None)
+        return self._ending(request, held, "release", Release(held.id), "released")
 
     async def read(self, request: Request, redemption_id: UUID) -> RedemptionOut:
         """A redemption as it is now. Raises NotFound."""
@@ -206,7 +206,6 @@ class Redemptions:
         kind: Literal["capture", "release"],
         step: Step,
         status: Status,
-        body: CaptureIn | None,
     ) -> Command:
         return Command(
             customer_id=held.customer_id,
@@ -214,7 +213,7 @@ class Redemptions:
             occurred_at=self._ledger.clock(),
             steps=(step,),
             key=request.key,
-            fingerprint=fingerprint(request.path, body),
+            fingerprint=request.fingerprint(),
             channel=held.place.channel,
             store=held.place.store,
             author=request.principal.name,
