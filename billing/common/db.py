@@ -21,7 +21,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from billing.common.errors import Overloaded
 
 CONNECT_TIMEOUT_S = 1.0
-POOL_TIMEOUT_S = 1.0
+POOL_TIMEOUT_S = 0.8
 ANSWER_TIMEOUT_S = 1.8
 """How long an ordinary request waits for the database before it is told to come back."""
 
@@ -93,17 +93,16 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self, timeout_s: float) -> AsyncIterator[AsyncConnection]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
         with overloaded_when_away():
-            async with asyncio.timeout(timeout_s):
-                connection = await self.engine.connect()
+            async with self.engine.connect() as connection:
+                # Dropped, not cancelled: cancelling would wait for a server that is silent.
+                timer = loop.call_at(deadline, (await _driver(connection)).terminate)
                 try:
                     yield connection
-                except asyncio.CancelledError:
-                    # A rollback could hang as the statement did: drop the connection instead.
-                    (await _driver(connection)).terminate()
-                    raise
                 finally:
-                    await connection.close()
+                    timer.cancel()
 
 
 @contextmanager

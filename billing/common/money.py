@@ -14,9 +14,7 @@ def parse_amount(text: str, *, signed: bool = False) -> int:
     """Read `"12.5"` as 1250. Raises ValueError with a message for the sender."""
     found = _AMOUNT.fullmatch(text)
     if found is None:
-        raise ValueError(
-            'must be a decimal string with at most two decimals, such as "12.50"'
-        )
+        raise ValueError('must be a decimal string with at most two decimals, such as "12.50"')
     sign, whole, fraction = found.groups()
     if sign and not signed:
         raise ValueError("must be a decimal string without a sign")
@@ -47,9 +45,7 @@ def split(total: int, weights: list[int]) -> list[int]:
     parts = [total * weight // whole for weight in weights]
     rest = total - sum(parts)
     if rest:
-        by_remainder = sorted(
-            range(len(weights)), key=lambda i: (-(total * weights[i] % whole), i)
-        )
+        by_remainder = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % whole), i))
         for i in by_remainder[:rest]:
             parts[i] += 1
     return parts
