@@ -12,8 +12,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUN_STAMP := .venv/.run-$(shell cat requirements.lock pyproject.toml | cksum | cut -d ' ' -f 1)
 DEV_STAMP := .venv/.dev-$(shell cat requirements-dev.lock pyproject.toml | cksum | cut -d ' ' -f 1)
 
+COMPILE = .venv/lock/bin/pip-compile --quiet $(UPGRADE) --generate-hashes --strip-extras \
+	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-header --build-deps-for=editable
+
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format soak bench clean
+.PHONY: help run test lint format soak bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +42,14 @@ soak: $(DEV_STAMP) ## kill and restart everything under load, for long
 
 bench: $(DEV_STAMP) ## measure the speed, as a table
 	$(BIN)/python -m bench
+
+lock: ## write the lock files anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
+	@$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet pip-tools
+	@$(COMPILE) --extra embedded --output-file requirements.lock pyproject.toml
+	@$(COMPILE) --extra embedded --extra dev --constraint requirements.lock \
+		--output-file requirements-dev.lock pyproject.toml
+	@$(COMPILE) --constraint requirements.lock \
+		--output-file requirements-prod.lock pyproject.toml
 
 clean: ## stop what a killed run left and forget the data (.data), nothing else
 	@if [ -x $(BIN)/bonus ]; then $(BIN)/python -m billing.app.forget; \
