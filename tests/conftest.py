@@ -95,7 +95,7 @@ async def template(postgres_url: str) -> str:
     await superuser.execute(f"DROP DATABASE IF EXISTS {TEMPLATE}")
     await superuser.execute(f"CREATE DATABASE {TEMPLATE} OWNER {OWNER}")
     await superuser.close()
-    await upgrade(_as(postgres_url, TEMPLATE, OWNER))
+    await upgrade(url_as(postgres_url, TEMPLATE, OWNER))
     return TEMPLATE
 
 
@@ -144,15 +144,15 @@ async def _cloned(postgres_url: str, template: str) -> AsyncIterator[TestDatabas
     superuser = await asyncpg.connect(postgres_url)
     await superuser.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {OWNER}")
     yield TestDatabase(
-        url=_as(postgres_url, name, API),
-        owner_url=_as(postgres_url, name, OWNER),
-        superuser_url=_as(postgres_url, name),
+        url=url_as(postgres_url, name, API),
+        owner_url=url_as(postgres_url, name, OWNER),
+        superuser_url=url_as(postgres_url, name),
     )
     await superuser.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await superuser.close()
 
 
-def _as(postgres_url: str, database: str, user: str | None = None) -> str:
+def url_as(postgres_url: str, database: str, user: str | None = None) -> str:
     """The same server's URL for another database and user."""
     parts = urlsplit(postgres_url)
     query = dict(parse_qsl(parts.query))

@@ -1,0 +1,53 @@
+"""`bonus migrate`: any number at once, and code and migrations agree (STYLE 15)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError
+
+from billing.common.embedded.bootstrap import OWNER
+from migrations.runner import check, upgrade
+from tests.conftest import TestDatabase, url_as
+
+
+@pytest.fixture
+async def empty_url(postgres_url: str, template: str) -> AsyncIterator[str]:
+    """The owner's URL of a database without anything."""
+    superuser = await asyncpg.connect(postgres_url)
+    await superuser.execute(f"CREATE DATABASE bonus_empty OWNER {OWNER}")
+    yield url_as(postgres_url, "bonus_empty", OWNER)
+    await superuser.execute("DROP DATABASE bonus_empty WITH (FORCE)")
+    await superuser.close()
+
+
+async def test_the_tables_in_code_are_what_the_migrations_make(database: TestDatabase) -> None:
+    await check(database.owner_url)
+
+
+async def test_check_fails_on_a_database_that_is_not_migrated(empty_url: str) -> None:
+    with pytest.raises(CommandError, match="not up to date"):
+        await check(empty_url)
+
+
+async def test_several_at_once_migrate_once(empty_url: str) -> None:
+    new = await asyncio.gather(*(upgrade(empty_url) for _ in range(4)))
+    assert sorted(new) == [False, False, False, True]
+    await check(empty_url)
+
+
+async def test_a_table_in_use_makes_it_give_up_soon_and_it_can_be_started_again(
+    database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("migrations.runner.LOCK_TIMEOUT", "100ms")
+    till = await asyncpg.connect(database.owner_url)
+    async with till.transaction():
+        await till.execute("LOCK TABLE billing.alembic_version IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(DBAPIError, match="lock timeout"):
+            await upgrade(database.owner_url)
+    await till.close()
+    assert await upgrade(database.owner_url) is False
