@@ -6,17 +6,19 @@ python -m billing.app.openapi          writes openapi.json at the root of the re
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import _json_schema
 
 from billing.common.errors import CONFLICTS
 from billing.common.http import Operation
-from billing.common.wire import Code, WireType, encode
+from billing.common.wire import Code, WireType, encode, write_hook
 
 Document = dict[str, Any]
 FILE = Path(__file__).parents[2] / "openapi.json"
@@ -73,7 +75,10 @@ _PROBLEM: Document = {
 }
 
 _REFUSALS: dict[int, tuple[str, str]] = {
-    400: ("validation_failed", "Something in the request is wrong; `errors` says what and where."),
+    400: (
+        "validation_failed idempotency_key_missing",
+        "Something in the request is wrong; `errors` says what and where.",
+    ),
     401: ("unauthorized", "No key, or not one of ours."),
     403: ("forbidden", "The key's role or its binding to a channel and store forbids it."),
     404: ("not_found", "There is no such thing."),
@@ -87,9 +92,10 @@ _REFUSALS: dict[int, tuple[str, str]] = {
 def document(operations: Sequence[Operation], version: str = "1") -> Document:
     """OpenAPI 3.1 of `operations`."""
     types = _types(operations)
-    schemas, components = msgspec.json.schema_components(
-        types, schema_hook=_schema_of_wire_type, ref_template=_REF
-    )
+    with _defaults_of_wire_types():
+        schemas, components = msgspec.json.schema_components(
+            types, schema_hook=_schema_of_wire_type, ref_template=_REF
+        )
     by_type = dict(zip(map(_key, types), schemas, strict=True))
     paths: dict[str, Document] = {}
     for declared in operations:
@@ -226,8 +232,8 @@ def _statuses(declared: Operation) -> list[int]:
 
 
 def _refused(status: int) -> Document:
-    code, words = _REFUSALS[status]
-    made = _problem(words, (code,))
+    codes, words = _REFUSALS[status]
+    made = _problem(words, codes.split())
     if status == 503:
         made["headers"] = {
             "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}
@@ -255,6 +261,18 @@ def _schema_of_wire_type(kind: type) -> Document:
     if isinstance(kind, WireType):
         return dict(kind.SCHEMA)
     raise NotImplementedError(f"{kind} has no JSON Schema")
+
+
+@contextmanager
+def _defaults_of_wire_types() -> Iterator[None]:
+    """Let a field default to a wire type: msgspec 0.22 writes defaults without any hook."""
+    module: Any = _json_schema
+    plain = module.to_builtins
+    module.to_builtins = partial(plain, enc_hook=write_hook)
+    try:
+        yield
+    finally:
+        module.to_builtins = plain
 
 
 @cache

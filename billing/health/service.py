@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from billing.common.db import Database
@@ -40,6 +43,7 @@ class Health:
                 redis_url,
                 socket_connect_timeout=PROBE_TIMEOUT_S,
                 socket_timeout=PROBE_TIMEOUT_S,
+                retry=Retry(NoBackoff(), retries=0),
             )
             if redis_url
             else None
@@ -47,11 +51,9 @@ class Health:
 
     async def readiness(self) -> Readiness:
         """Asks them all; takes about a second at worst."""
-        redis = await self._probe_redis()
-        try:
-            migrations = await self._probe_migrations()
-        except Overloaded:
-            return Readiness(False, "away", "unknown", redis)
+        redis, migrations = await asyncio.gather(self._probe_redis(), self._probe_migrations())
+        if migrations == "unknown":
+            return Readiness(False, "away", migrations, redis)
         return Readiness(migrations in ("current", "newer"), "up", migrations, redis)
 
     async def close(self) -> None:
@@ -59,10 +61,13 @@ class Health:
             await self._redis.aclose()
 
     async def _probe_migrations(self) -> Migrations:
-        (found,) = await self._database.fetch(_HAS_REVISION, timeout_s=PROBE_TIMEOUT_S)
-        if not found["has"]:
-            return "pending"
-        rows = await self._database.fetch(_REVISION, timeout_s=PROBE_TIMEOUT_S)
+        try:
+            (found,) = await self._database.fetch(_HAS_REVISION, timeout_s=PROBE_TIMEOUT_S)
+            if not found["has"]:
+                return "pending"
+            rows = await self._database.fetch(_REVISION, timeout_s=PROBE_TIMEOUT_S)
+        except Overloaded:
+            return "unknown"
         at = [row["version_num"] for row in rows]
         if at == [self._revisions[-1]]:
             return "current"
