@@ -111,7 +111,7 @@ class Adjustments:
             "customer_id": transaction.customer_id,
             "points": format_amount(body.points),
             "bucket": body.bucket,
-            "reason": body.reason,
+            "reason": str(body.reason),
             "occurred_at": transaction.occurred_at.astimezone(self._zone),
             "balance": balance_document(
                 outcome.state, at=outcome.recorded_at, zone=self._zone, complete=True
