@@ -1,0 +1,62 @@
+"""Commands of `bonus` as processes of their own."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from billing.common.settings import Settings
+
+Start = Callable[..., "Process"]
+
+
+class Process:
+    """A running `bonus NAME`, and what it logs."""
+
+    def __init__(self, name: str, environ: dict[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("wb") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "billing.app.cli", name],
+                env=environ,
+                stdout=file,
+                stderr=file,
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def send(self, number: signal.Signals) -> int:
+        """Its exit code; one that ended before keeps its own."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        return self._process.wait(60)
+
+
+@pytest.fixture
+def start(settings: Settings, tmp_path: Path) -> Iterator[Start]:
+    """`start("worker", REDIS_URL=…)` on the test's database."""
+    environ = os.environ | {
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "BONUS_SECRET_KEY": base64.b64encode(settings.secret_key).decode(),
+        "BONUS_DATA_DIR": str(tmp_path),
+    }
+    started: list[Process] = []
+
+    def begin(name: str, **variables: str) -> Process:
+        log = tmp_path / f"{name}-{len(started)}.log"
+        started.append(Process(name, environ | variables, log))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.send(signal.SIGKILL)
