@@ -13,6 +13,7 @@ import msgspec
 from billing.app.replay.model import Chain, Customer, Group
 from billing.app.replay.till import Till
 from billing.app.replay.wire import Answer
+from billing.common.money import parse_amount
 
 T = TypeVar("T")
 _PAGE = 500
@@ -78,6 +79,15 @@ async def ensure(chain: Chain, tills: Sequence[Till], watch: Watch) -> Registere
     await _put_missing(tills, watch, "product-groups", _named(nested))
     await _import_missing(chain, tills, watch)
     return await _register(chain, tills, watch)
+
+
+async def read_available(till: Till, customer_id: str) -> int:
+    """What a customer may spend now, in 1/100 point. Raises Refused."""
+    path = f"/v1/customers/{customer_id}/balance"
+    answer = await till.get(path)
+    if answer.status != 200:
+        raise Refused(f"GET {path}", answer)
+    return parse_amount(msgspec.json.decode(answer.body)["available"])
 
 
 async def spread(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import msgspec
 
 from billing.app.replay import files, fleet
-from billing.app.replay.catalog import Refused, ensure
+from billing.app.replay.catalog import Refused, Registered, Watch, ensure, read_available
 from billing.app.replay.grocer import SOURCE
 from billing.app.replay.journal import Journal, JournalFault, place
 from billing.app.replay.model import Chain
@@ -30,6 +29,7 @@ from billing.keys.service import ApiKeys
 
 Report = Callable[[str], None]
 _TILLS = 16
+_STEP = 250
 
 
 def load(base_url: str, admin_key: str, report: Report) -> tuple[str, str]:
@@ -40,17 +40,16 @@ def load(base_url: str, admin_key: str, report: Report) -> tuple[str, str]:
     chain = replace(files.read_chain(RECEIPTS), channels=CHANNELS)
     service = fleet.Service(base_url, admin_key, tills=_TILLS)
     try:
-        customer_id = asyncio.run(_load(chain, service, path, report))
+        card, customer_id = asyncio.run(_load(chain, service, path, report))
     except (Refused, Unreachable, JournalFault) as error:
         raise EmbeddedError(f"The demo chain could not be loaded: {error}") from error
     pos_key = asyncio.run(_pos_key(settings.database_url))
-    best = best_customer(chain)
-    sale = next(sale for sale in reversed(chain.sales) if sale.card == best)
+    sale = next(sale for sale in reversed(chain.sales) if sale.card == card)
     body = sale.steps[0].body
     example = Example(
         url=base_url.rstrip("/"),
         key=pos_key or admin_key,
-        phone=next(customer.phone for customer in chain.customers if customer.card == best),
+        phone=next(customer.phone for customer in chain.customers if customer.card == card),
         customer_id=customer_id,
         channel=body["channel"],
         store=body["store"],
@@ -59,17 +58,9 @@ def load(base_url: str, admin_key: str, report: Report) -> tuple[str, str]:
     return pos_key, commands(example)
 
 
-def best_customer(chain: Chain) -> str:
-    """The card of who bought most: he has points to spend."""
-    bought = Counter[str]()
-    for sale in chain.sales:
-        bought[sale.card] += sale.total
-    return bought.most_common(1)[0][0]
-
-
 @dataclass
 class _Remarks:
-    """A `Watch` that reports a tenth at a time."""
+    """A `Watch` that reports every `_STEP` things, and when all are there."""
 
     report: Report
     label: str = ""
@@ -81,32 +72,49 @@ class _Remarks:
 
     def advance(self) -> None:
         self.done += 1
-        if self.done == self.total or self.done % max(1, self.total // 10) == 0:
+        if self.done == self.total or self.done % _STEP == 0:
             self.report(f"{self.done:,} of {self.total:,} {self.label}")
 
 
-async def _load(chain: Chain, service: fleet.Service, path: Path, report: Report) -> str:
-    """Everything in order; the id of the best customer."""
-    watch, tally, stop = _Remarks(report), Tally(), asyncio.Event()
+async def _load(
+    chain: Chain, service: fleet.Service, path: Path, report: Report
+) -> tuple[str, str]:
+    """Everything in order; the card and the id of the customer with most points to spend."""
+    watch = _Remarks(report)
     address = Address.of(service.url)
-    tills = [Till(address, service.key, stop, tally.retried) for _ in range(_TILLS)]
+    tills = [Till(address, service.key, asyncio.Event(), lambda: None) for _ in range(_TILLS)]
     try:
         registered = await ensure(chain, tills, watch)
         await _publish(tills[0])
+        await _post_sales(chain, service, path, registered, watch)
+        return await _richest(tills[0], registered)
     finally:
         for till in tills:
             till.close()
+
+
+async def _post_sales(
+    chain: Chain, service: fleet.Service, path: Path, registered: Registered, watch: Watch
+) -> None:
+    tally, stop = Tally(), asyncio.Event()
     journal = Journal(path)
     if fleet.is_of_another_database(journal, chain, registered):
         await journal.close()
         journal = Journal(path, fresh=True)
     try:
-        await fleet.replay(chain, service, journal, tally, watch, stop)
+        await fleet.replay(chain, service, journal, tally, watch, stop, registered)
     finally:
         await journal.close()
     if tally.refused:
         raise EmbeddedError("The demo chain was refused: " + "; ".join(tally.refusals))
-    return registered.ids[best_customer(chain)]
+
+
+async def _richest(till: Till, registered: Registered) -> tuple[str, str]:
+    available = {
+        (card, customer): await read_available(till, customer)
+        for card, customer in registered.ids.items()
+    }
+    return max(available, key=lambda who: (available[who], who))
 
 
 async def _publish(till: Till) -> None:

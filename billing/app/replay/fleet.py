@@ -13,7 +13,15 @@ from typing import Any
 
 import msgspec
 
-from billing.app.replay.catalog import Problem, Refused, Registered, Watch, ensure, together
+from billing.app.replay.catalog import (
+    Problem,
+    Refused,
+    Registered,
+    Watch,
+    ensure,
+    read_available,
+    together,
+)
 from billing.app.replay.journal import Journal, JournalFault, Outcome
 from billing.app.replay.model import Chain, Sale, Step
 from billing.app.replay.tally import Tally
@@ -42,9 +50,11 @@ async def replay(
     tally: Tally,
     watch: Watch,
     stop: asyncio.Event,
+    registered: Registered | None = None,
 ) -> bool:
     """Post all of `chain` that the journal does not have; all again when it has everything.
 
+    What the service lacks is created first, unless `registered` says that it is there already.
     Setting `stop` ends it after the receipts under way. True when everything was sent. Raises
     Refused, Unreachable and JournalFault; what was posted until then is in `tally` and journal.
     """
@@ -55,7 +65,7 @@ async def replay(
     ]
     try:
         with suppress(Stopped):
-            registered = await ensure(chain, tills, watch)
+            registered = registered or await ensure(chain, tills, watch)
             if is_of_another_database(journal, chain, registered):
                 raise JournalFault(
                     f"{journal.path} says that receipts are posted of customers whom the service "
@@ -173,11 +183,7 @@ class _Fleet:
         if not step.redeem_up_to:
             return 0
         if step.key not in self._journal.decided:
-            path = f"/v1/customers/{self._ids[sale.card]}/balance"
-            answer = await till.get(path)
-            if answer.status != 200:
-                raise Refused(f"GET {path}", answer)
-            available = parse_amount(msgspec.json.decode(answer.body)["available"])
+            available = await read_available(till, self._ids[sale.card])
             await self._journal.decide(step.key, min(step.redeem_up_to, available))
         return self._journal.decided[step.key]
 
