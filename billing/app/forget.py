@@ -11,7 +11,10 @@ from billing.common.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedRed
 from billing.common.embedded.process import FolderLock
 from billing.common.settings import SettingsError, load_settings
 
-OURS = ("postgres", "redis", "log", "bonus.env", "secret.key", "demo.asked", "demo.json")
+OURS = (
+    *("postgres", "redis", "log", "replay"),
+    *("bonus.env", "secret.key", "demo.asked", "demo.json"),
+)
 LOCKS = ("postgres.lock", "redis.lock", "up.lock")
 
 

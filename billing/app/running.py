@@ -41,10 +41,14 @@ def recall(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file at once, readable by its owner only."""
+    """Replace a file at once, readable by the folder's owner only."""
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
+        if os.geteuid() == 0:
+            # A user whose folder it is may go on where root left off.
+            owner = path.parent.stat()
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
     new.replace(path)
