@@ -7,29 +7,23 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from billing.balances.model import receipt_of
 from billing.common.auth import Principal
 from billing.common.errors import NotFound, ValidationFailed
 from billing.common.money import format_amount
 from billing.common.wire import encode_cursor
 from billing.finance import store
+from billing.finance.model import listed_posting, local, trial_row, whole_transaction
 from billing.finance.schemas import (
-    AfterOut,
-    CorrectionOut,
     Filters,
-    LedgerPostingOut,
-    MovementOut,
     PostingsQuery,
     TransactionOut,
     TrialBalanceOut,
     TrialBalanceQuery,
-    TrialRowOut,
     TrialTotalsOut,
 )
 from ledger import reads, totals
-from ledger.model import Posting, Transaction
 from ledger.service import Ledger
-from ledger.totals import AccountTotal, Dimension, PostingKey, Selection
+from ledger.totals import PostingKey, Selection
 
 MAX_ROWS = 50_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,11 +43,11 @@ async def trial_balance(
             f"gives more than {MAX_ROWS} rows; name fewer dimensions, or one store or program",
         )
     return TrialBalanceOut(
-        from_=_local(query.from_, zone),
-        as_of=_local(as_of, zone),
-        known_at=_local(query.known_at, zone),
+        from_=local(query.from_, zone),
+        as_of=local(as_of, zone),
+        known_at=local(query.known_at, zone),
         by=list(by),
-        rows=[_row(total, by) for total in found],
+        rows=[trial_row(total, by) for total in found],
         totals=TrialTotalsOut(
             format_amount(sum(total.debit for total in found)),
             format_amount(sum(total.credit for total in found)),
@@ -77,7 +71,7 @@ async def list_postings(
         _place(after) if after is not None else None,
     )
     ids = await store.transaction_ids(ledger, ((row[0], row[1]) for row in rows))
-    items = [_listed(tuple(row), ids[row[0], row[1]], zone) for row in rows]
+    items = [listed_posting(tuple(row), ids[row[0], row[1]], zone) for row in rows]
     cursor = None
     if len(rows) == query.limit:
         customer_id, version, seq, _, recorded_at = tuple(rows[-1])[:5]
@@ -94,36 +88,7 @@ async def read_transaction(
         raise NotFound(f"There is no transaction {transaction_id}.")
     principal.bind(found.channel, found.store)
     corrections = await reads.corrections_of(ledger, found.customer_id, found.id)
-    return TransactionOut(
-        id=found.id,
-        customer_id=found.customer_id,
-        version=found.version,
-        kind=found.kind,
-        occurred_at=found.occurred_at.astimezone(zone),
-        recorded_at=found.recorded_at.astimezone(zone),
-        operation_id=found.operation_id,
-        corrects=found.corrects,
-        hold_id=found.hold_id,
-        hold_expires_at=_local(found.hold_expires_at, zone),
-        source=found.source,
-        receipt=receipt_of(found.source),
-        channel=found.channel,
-        store=found.store,
-        author=found.author,
-        reason=found.reason,
-        after=AfterOut(
-            available=format_amount(found.after.available),
-            promo=format_amount(found.after.promo),
-            deferred=format_amount(found.after.deferred),
-            held=format_amount(found.after.held),
-            debt=format_amount(found.after.debt),
-        ),
-        postings=[
-            MovementOut(**_movement(seq, posting, zone))
-            for seq, posting in enumerate(found.postings, 1)
-        ],
-        corrected_by=[_correction(one, zone) for one in corrections],
-    )
+    return whole_transaction(found, corrections, zone)
 
 
 def _selection(
@@ -145,63 +110,6 @@ def _selection(
     )
 
 
-def _row(total: AccountTotal, by: tuple[Dimension, ...]) -> TrialRowOut:
-    return TrialRowOut(
-        account=total.account,
-        debit=format_amount(total.debit),
-        credit=format_amount(total.credit),
-        balance=format_amount(total.credit - total.debit),
-        **dict(zip(by, total.dimensions, strict=True)),
-    )
-
-
 def _place(after: tuple[int, UUID, int, int]) -> PostingKey:
     recorded_us, customer_id, version, seq = after
     return (_EPOCH + recorded_us * _INSTANT, customer_id, version, seq)
-
-
-def _listed(row: tuple[Any, ...], transaction_id: UUID, zone: ZoneInfo) -> LedgerPostingOut:
-    customer_id, version, seq, occurred_at, recorded_at, *posting = row
-    return LedgerPostingOut(
-        transaction_id=transaction_id,
-        customer_id=customer_id,
-        version=version,
-        occurred_at=occurred_at.astimezone(zone),
-        recorded_at=recorded_at.astimezone(zone),
-        **_movement(seq, Posting(*posting), zone),
-    )
-
-
-def _movement(seq: int, posting: Posting, zone: ZoneInfo) -> dict[str, Any]:
-    return {
-        "seq": seq,
-        "kind": posting.kind,
-        "debit": posting.debit,
-        "credit": posting.credit,
-        "points": format_amount(posting.amount),
-        "lot_id": posting.lot_id,
-        "bucket": posting.bucket,
-        "available_from": posting.active_from.astimezone(zone),
-        "expires_at": _local(posting.expires_at, zone),
-        "program": posting.program,
-        "program_version": posting.program_version,
-        "channel": posting.channel,
-        "store": posting.store,
-        "product_group": posting.product_group,
-    }
-
-
-def _correction(transaction: Transaction, zone: ZoneInfo) -> CorrectionOut:
-    return CorrectionOut(
-        transaction_id=transaction.id,
-        version=transaction.version,
-        kind=transaction.kind,
-        occurred_at=transaction.occurred_at.astimezone(zone),
-        recorded_at=transaction.recorded_at.astimezone(zone),
-        author=transaction.author,
-        reason=transaction.reason,
-    )
-
-
-def _local(moment: datetime | None, zone: ZoneInfo) -> datetime | None:
-    return moment.astimezone(zone) if moment is not None else None

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from billing.catalog.model import Channel
+from billing.finance import service
 from billing.finance.schemas import LedgerPostingPage, TransactionOut, TrialBalanceOut
 from ledger.commands import Accrue, Adjust, Grant, Reverse
 from tests.billing.balances.house import DAY, START, House
@@ -189,3 +190,14 @@ async def test_a_transaction_nobody_wrote_is_not_found(shared_house: House) -> N
     answer = await (await shared_house.client()).get(f"/v1/ledger/transactions/{uuid4()}")
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+async def test_a_trial_balance_has_a_limit_of_rows(
+    shared_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shared_house.accrue(await shared_house.customer(), 100)
+    monkeypatch.setattr(service, "MAX_ROWS", 1)
+
+    answer = await (await shared_house.client()).get(TRIAL)
+
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (400, "/query/by")

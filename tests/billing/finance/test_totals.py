@@ -110,7 +110,7 @@ def sums_of(items: list[Any], by: tuple[str, ...]) -> dict[Any, tuple[Decimal, D
     return {key: (debits[key], credits[key]) for key in {*debits, *credits}}
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [3, 4, 6])
 async def test_lists_totals_and_balances_agree_over_random_postings(
     house: House, seed: int
 ) -> None:
