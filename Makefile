@@ -9,8 +9,8 @@ PYTHON ?= $(shell for name in python3.12 python3.11 python3.13 python3; do \
 # .venv is made anew whenever a lock file changes: its stamps are named by the locks' checksums.
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-RUN_STAMP := .venv/.run-$(shell cat requirements.lock pyproject.toml | cksum | cut -d ' ' -f 1)
-DEV_STAMP := .venv/.dev-$(shell cat requirements-dev.lock pyproject.toml | cksum | cut -d ' ' -f 1)
+RUN_STAMP := .venv/.run-$(shell cksum < requirements.lock | cut -d ' ' -f 1)
+DEV_STAMP := .venv/.dev-$(shell cksum < requirements-dev.lock | cut -d ' ' -f 1)
 
 COMPILE = .venv/lock/bin/pip-compile --quiet $(UPGRADE) --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-header --build-deps-for=editable
@@ -55,7 +55,7 @@ clean: ## stop what a killed run left and forget the data (.data), nothing else
 	@if [ -x $(BIN)/bonus ]; then $(BIN)/python -m billing.app.forget; \
 	else rm -rf .data && echo "Removed .data."; fi
 
-$(RUN_STAMP): requirements.lock pyproject.toml
+$(RUN_STAMP):
 	@[ -n "$(PYTHON)" ] || { echo "No Python 3.11 or newer with venv is here. Install one (on" \
 		"Debian: python3 and python3-venv), or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "Setting up .venv with $(PYTHON), once ..."
@@ -65,7 +65,7 @@ $(RUN_STAMP): requirements.lock pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(DEV_STAMP): $(RUN_STAMP) requirements-dev.lock
+$(DEV_STAMP): $(RUN_STAMP)
 	@echo "Installing what requirements-dev.lock adds ..."
 	@$(PIP) install --require-hashes --requirement requirements-dev.lock
 	@touch $@
