@@ -35,6 +35,8 @@ def redeem(draft: Draft, step: Redeem) -> None:
 def place_hold(draft: Draft, step: PlaceHold) -> None:
     """available → held, in burn order, until the hold's time is over."""
     amount = _affordable(draft, step.points, step.at_most)
+    if amount == 0:
+        raise Refusal("insufficient_points", "There are no points to hold.", available=0)
     draft.hold_id = draft.id
     draft.hold_expires_at = step.expires_at
     for lot, part in take(draft.state.lots.values(), amount):

@@ -46,7 +46,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--rebuild",
         action="store_true",
-        help="first put balances, lots and holds right from the postings (needs the owner's rights)",
+        help="first put balances, lots and holds right from the postings, as the owner",
     )
 
 

@@ -1,0 +1,278 @@
+"""The ledger once more, in plain Python: what it should answer, written without looking at it.
+
+Times are numbers of seconds, amounts integers, lots lists in a dict. It posts what time brings
+about when the clock passes it, where the real one does so at the customer's next transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+NEVER = float("inf")
+
+
+class No(Exception):
+    """Refused; the argument is the code."""
+
+
+@dataclass
+class PlainLot:
+    bucket: str
+    born: float
+    number: int
+    active: float
+    expires: float
+    available: int = 0
+    deferred: int = 0
+    held: int = 0
+    owed: int = 0
+
+
+@dataclass
+class Done:
+    """What a transaction did: (lot, amount) given, paid into debt, spent; and what was undone."""
+
+    kind: str
+    given: list[tuple[PlainLot, int]] = field(default_factory=list)
+    spent: list[tuple[PlainLot, int]] = field(default_factory=list)
+    into_debt: int = 0
+    revoked: dict[int, int] = field(default_factory=dict)
+    restored: dict[int, int] = field(default_factory=dict)
+    reversed: bool = False
+
+
+class PlainCustomer:
+    def __init__(self) -> None:
+        self.lots: list[PlainLot] = []
+        self.debt = 0
+        self.holds: dict[object, dict[str, object]] = {}
+        self.now = 0.0
+        self.log: list[tuple[float, float, tuple[int, int, int, int, int]]] = []
+
+    # What time brings about ---------------------------------------------------------------
+
+    def tick(self, now: float, floor: float = 0.0) -> None:
+        while True:
+            due = [(h["until"], 0, h) for h in self.holds.values() if h["status"] == "open"]
+            due += [(lot.active, 1, lot) for lot in self.lots if lot.deferred]
+            due += [(max(lot.expires, floor), 2, lot) for lot in self.lots if lot.available]
+            due = [one for one in due if one[0] <= now]
+            if not due:
+                break
+            at, what, one = min(due, key=lambda d: d[:2])
+            with Logged(self, at, max(self.now, at)):
+                if what == 0:
+                    self._free(one, "expired")
+                elif what == 1:
+                    one.available, one.deferred = one.available + one.deferred, 0
+                else:
+                    one.available = 0
+            floor = max(floor, at) if what == 0 else floor
+        self.now = now
+
+    def _free(self, hold, status: str) -> None:
+        for lot, amount in hold["parts"]:
+            lot.held -= amount
+            lot.available += amount
+        hold["status"] = status
+
+    # Sums ---------------------------------------------------------------------------------
+
+    def sums(self) -> tuple[int, int, int, int, int]:
+        promo = sum(lot.available for lot in self.lots if lot.bucket == "promo")
+        every = [
+            sum(getattr(lot, name) for lot in self.lots)
+            for name in ("available", "deferred", "held")
+        ]
+        return (every[0], promo, every[1], every[2], self.debt)
+
+    def as_of(self, occurred: float, recorded: float) -> tuple[int, ...]:
+        seen = [delta for at, known, delta in self.log if at <= occurred and known <= recorded]
+        return tuple(sum(one[i] for one in seen) for i in range(5))
+
+    # Commands -----------------------------------------------------------------------------
+
+    def accrue(self, at: float, grants) -> Done:
+        done = Done("accrual")
+        with Logged(self, at, self.now):
+            for bucket, amount, active, expires in grants:
+                lot = self._lot(bucket, at, at if active is None else active, expires)
+                into_debt = min(amount, self.debt)
+                self.debt -= into_debt
+                done.into_debt += into_debt
+                self._put(lot, amount - into_debt, at)
+                done.given.append((lot, amount))
+        self.tick(self.now, at)
+        return done
+
+    def adjust(self, at: float, amount: int, bucket: str) -> Done:
+        done = Done("adjustment")
+        if amount < 0:
+            lots = [lot for lot in self.lots if lot.bucket == bucket]
+            if -amount > sum(lot.available for lot in lots):
+                raise No("insufficient_points")
+            with Logged(self, at, self.now):
+                self._take(lots, -amount, "available")
+        else:
+            with Logged(self, at, self.now):
+                self._put(self._lot(bucket, at, at, NEVER), amount, at)
+        return done
+
+    def redeem(self, at: float, amount: int | None) -> Done:
+        with Logged(self, at, self.now):
+            parts = self._take(self.lots, self._afford(amount), "available")
+        return Done("redemption", spent=parts)
+
+    def hold(self, at: float, amount: int | None, until: float, name: object) -> None:
+        amount = self._afford(amount)
+        if amount == 0:
+            raise No("insufficient_points")
+        with Logged(self, at, self.now):
+            parts = self._take(self.lots, amount, "available")
+            for lot, part in parts:
+                lot.held += part
+        self.holds[name] = {"parts": parts, "until": until, "status": "open"}
+
+    def capture(self, at: float, name: object, amount: int | None) -> Done:
+        hold = self._hold(name)
+        total = sum(part for _, part in hold["parts"])
+        rest = total if amount is None else amount
+        if rest > total:
+            raise No("insufficient_points")
+        done = Done("capture")
+        with Logged(self, at, self.now):
+            for lot, part in hold["parts"]:
+                spent = min(part, rest)
+                rest -= spent
+                lot.held -= part
+                lot.available += part - spent
+                if spent:
+                    done.spent.append((lot, spent))
+            hold["status"] = "captured" if done.spent else "released"
+        self.tick(self.now, at)
+        return done
+
+    def release(self, at: float, name: object) -> None:
+        hold = self._hold(name)
+        with Logged(self, at, self.now):
+            self._free(hold, "released")
+        self.tick(self.now, at)
+
+    def revoke(self, at: float, done: Done, if_spent: str) -> None:
+        with Logged(self, at, self.now):
+            self._revoke(done, if_spent)
+
+    def restore(self, at: float, done: Done, amount: int | None) -> None:
+        left = [(lot, part - done.restored.get(lot.number, 0)) for lot, part in _by_lot(done.spent)]
+        rest = sum(part for _, part in left) if amount is None else amount
+        if rest > sum(part for _, part in left):
+            raise No("correction_exceeds")
+        with Logged(self, at, self.now):
+            for lot, part in reversed(left):
+                back = min(part, rest)
+                rest -= back
+                done.restored[lot.number] = done.restored.get(lot.number, 0) + back
+                settled = min(back, lot.owed, self.debt)
+                lot.owed -= settled
+                self.debt -= settled
+                lot.available += back - settled
+        self.tick(self.now, at)
+
+    def reverse(self, at: float, done: Done) -> None:
+        if done.reversed:
+            raise No("already_reversed")
+        if done.kind not in ("accrual", "redemption", "capture"):
+            raise No("not_reversible")
+        self.restore(at, done, None)
+        with Logged(self, at, self.now):
+            self._revoke(done, "debt")
+        done.reversed = True
+
+    def transfer(self, at: float, other: PlainCustomer, amount: int | None) -> None:
+        amount = self._afford(amount)
+        other.tick(self.now)
+        with Logged(self, at, self.now), Logged(other, at, self.now):
+            for lot, part in self._take(self.lots, amount, "available"):
+                other._lot(lot.bucket, at, lot.active, lot.expires).available += part
+        other.tick(self.now)
+
+    # Parts --------------------------------------------------------------------------------
+
+    def _lot(self, bucket: str, born: float, active: float, expires: float) -> PlainLot:
+        self.lots.append(PlainLot(bucket, born, len(self.lots), active, expires))
+        return self.lots[-1]
+
+    def _put(self, lot: PlainLot, amount: int, at: float) -> None:
+        if lot.active > at:
+            lot.deferred += amount
+        else:
+            lot.available += amount
+
+    def _afford(self, amount: int | None) -> int:
+        spendable = max(0, sum(lot.available for lot in self.lots) - self.debt)
+        if amount is not None and amount > spendable:
+            raise No("insufficient_points")
+        return spendable if amount is None else amount
+
+    def _take(self, lots, amount: int, where: str) -> list[tuple[PlainLot, int]]:
+        parts = []
+        for lot in sorted(lots, key=lambda n: (n.expires, n.bucket == "base", n.born, n.number)):
+            part = min(amount, getattr(lot, where))
+            if part:
+                setattr(lot, where, getattr(lot, where) - part)
+                amount -= part
+                parts.append((lot, part))
+        return parts
+
+    def _hold(self, name: object):
+        hold = self.holds[name]
+        if hold["status"] == "expired":
+            raise No("hold_expired")
+        if hold["status"] != "open":
+            raise No("hold_not_open")
+        return hold
+
+    def _revoke(self, done: Done, if_spent: str) -> None:
+        plan = []
+        for lot, given in done.given:
+            amount = given - done.revoked.get(lot.number, 0)
+            deferred = min(amount, lot.deferred)
+            available = min(amount - deferred, lot.available)
+            gone = amount - deferred - available
+            if gone and if_spent == "refuse":
+                raise No("points_already_spent")
+            if if_spent == "floor":
+                gone = 0
+            plan.append((lot, deferred, available, gone))
+        for lot, deferred, available, gone in plan:
+            lot.deferred -= deferred
+            lot.available -= available
+            self.debt += gone
+            lot.owed += gone
+            done.revoked[lot.number] = done.revoked.get(lot.number, 0) + (
+                deferred + available + gone
+            )
+
+
+class Logged:
+    """Writes down by how much the sums changed, when it happened and when it was known."""
+
+    def __init__(self, customer: PlainCustomer, occurred: float, recorded: float) -> None:
+        self.customer, self.occurred, self.recorded = customer, occurred, recorded
+
+    def __enter__(self) -> None:
+        self.before = self.customer.sums()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            delta = tuple(
+                now - then for now, then in zip(self.customer.sums(), self.before, strict=True)
+            )
+            self.customer.log.append((self.occurred, self.recorded, delta))
+
+
+def _by_lot(parts: list[tuple[PlainLot, int]]) -> list[tuple[PlainLot, int]]:
+    sums: dict[int, list] = {}
+    for lot, amount in parts:
+        sums.setdefault(lot.number, [lot, 0])[1] += amount
+    return [(lot, amount) for lot, amount in sums.values()]
