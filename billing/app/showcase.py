@@ -40,9 +40,9 @@ class Showcase:
         return self._asked.exists()
 
     def load(self, report: Callable[[str], None]) -> None:
-        from billing.app.commands import demo
+        from billing.app.commands.demo import load
 
-        result = demo.load(self._base_url, self._admin_key(), report)
+        result = load(self._base_url, self._admin_key(), report)
         kept = Kept(result.admin_key, result.pos_key, result.text)
         write_private(self._kept, msgspec.json.encode(kept).decode())
         self._asked.unlink()
