@@ -68,24 +68,12 @@ class Whole:
         environ = {**os.environ, **self._servers(), "BONUS_SECRET_KEY": self._secret()}
         environ |= {"BONUS_DATA_DIR": str(data_dir)}
         settings = load_settings(environ)
-        with self._screen.step("migrating the database"):
-            new = self._migrate(settings)
-        running.remember(
-            data_dir,
-            {
-                "DATABASE_URL": settings.database_url,
-                "BONUS_OWNER_DATABASE_URL": settings.owner_database_url,
-                "REDIS_URL": settings.redis_url,
-                "BONUS_SECRET_KEY": environ["BONUS_SECRET_KEY"],
-                "BONUS_HOST": settings.host,
-                "BONUS_PORT": str(settings.port),
-            },
-        )
-        self._stack.callback(running.forget, data_dir)
-        self._commands(environ)
         showcase = Showcase(data_dir, environ, self._base_url)
-        if new and demo:
-            showcase.ask()
+        with self._screen.step("migrating the database"):
+            if self._migrate(settings) and demo:
+                showcase.ask()
+        self._tell_other_commands(settings, environ["BONUS_SECRET_KEY"])
+        self._commands(environ)
         if showcase.is_asked:
             with self._screen.step("loading the demo chain"):
                 showcase.load(self._screen.say)
@@ -104,39 +92,55 @@ class Whole:
         variables = {}
         if not given.database_url:
             postgres = EmbeddedPostgres(given.data_dir)
+            self._keep("PostgreSQL", postgres)
             with self._screen.step("starting PostgreSQL"):
                 postgres.start(self._screen.say)
-            self._keep("PostgreSQL", postgres)
             variables = {
                 "DATABASE_URL": postgres.url,
                 "BONUS_OWNER_DATABASE_URL": postgres.owner_url,
             }
         if not given.redis_url:
             redis = EmbeddedRedis(given.data_dir)
+            self._keep("Redis", redis)
             with self._screen.step("starting Redis"):
                 redis.start(self._screen.say)
-            self._keep("Redis", redis)
             variables["REDIS_URL"] = redis.url
         return variables
+
+    def _tell_other_commands(self, settings: Settings, secret_key: str) -> None:
+        running.remember(
+            settings.data_dir,
+            {
+                "DATABASE_URL": settings.database_url,
+                "BONUS_OWNER_DATABASE_URL": settings.owner_database_url,
+                "REDIS_URL": settings.redis_url,
+                "BONUS_SECRET_KEY": secret_key,
+                "BONUS_HOST": settings.host,
+                "BONUS_PORT": str(settings.port),
+            },
+        )
+        self._stack.callback(running.forget, settings.data_dir)
 
     def _commands(self, environ: dict[str, str]) -> None:
         folder = self._settings.data_dir / "log"
         api = Command("serve", environ, folder)
+        self._keep("the API", api)
         with self._screen.step("starting the API"):
             api.start()
-            self._keep("the API", api)
             self._await_ready(api)
         for name in ("worker", "scheduler"):
             command = Command(name, environ, folder)
-            command.start()
             self._keep(f"the {name}", command)
+            command.start()
 
     def _keep(self, name: str, server: Server) -> None:
+        """Look after it, and stop it at the end: said before its start, which may be broken off."""
         self._watched.append(Watched(name, server))
         self._stack.callback(self._stop, name, server)
 
     def _stop(self, name: str, server: Server) -> None:
-        self._screen.say(f"stopping {name}")
+        if server.pid is not None:
+            self._screen.say(f"stopping {name}")
         server.stop()
 
     def _await_ready(self, api: Command) -> None:

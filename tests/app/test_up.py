@@ -118,6 +118,7 @@ def up() -> Iterator[Up]:
     yield started
     started.send(signal.SIGTERM)
     forget(started.data_dir)
+    assert not started.data_dir.exists(), "make clean leaves nothing of ours"
     shutil.rmtree(place)
 
 
