@@ -1,0 +1,47 @@
+"""What `bonus demo` prints works when pasted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from typing import Any
+
+import pytest
+
+from billing.app.commands.demo import load
+from tests.app.running import RunningService
+
+
+async def _paste(text: str) -> list[dict[str, Any]]:
+    """The answers to the commands of `text`, run by a shell."""
+    commands = "\n".join(row for row in text.splitlines() if not row.endswith(":"))
+    shell = await asyncio.create_subprocess_exec(
+        "/bin/sh", "-eu", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await shell.communicate(commands.encode())
+    return [json.loads(row) for row in out.decode().splitlines() if row]
+
+
+async def test_the_printed_commands_earn_pay_and_show_the_balance(
+    service: RunningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("curl") is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("curl is needed")
+        pytest.skip("there is no curl")
+    for name, value in service.environ.items():
+        monkeypatch.setenv(name, value)
+    said: list[str] = []
+    result = await asyncio.to_thread(load, service.url, service.key, said.append)
+    assert "1,000 of 1,000 receipts" in said
+    assert result.pos_key.startswith("bonus_pos_")
+    sale, payment, balance = await _paste(result.text)
+    assert [accrual["points"] for accrual in sale["accruals"]] == ["5.00"]
+    assert (payment["status"], payment["points"]) == ("captured", "1.50")
+    assert balance["available"] == payment["balance"]["available"]
+    await asyncio.sleep(1)  # the commands take their numbers from the clock
+    sale, payment, later = await _paste(result.text)
+    assert sale["accruals"][0]["points"] == "5.00"
+    assert float(later["available"]) == float(balance["available"]) + 3.5
