@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -19,6 +20,8 @@ from ledger.errors import Unavailable
 from ledger.group import Clock, Fate, Result
 from ledger.lane import Lane
 from ledger.load import Connection
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 def utc_now() -> datetime:
@@ -39,11 +42,13 @@ class Ledger:
         bulk_group_size: int = 1000,
         bulk_capacity: int = 100_000,
         readers: int = 4,
+        reporters: int = 2,
         connect_timeout_s: float = 1.0,
         clock: Clock = utc_now,
     ) -> None:
         self._url = url
         self._readers = readers
+        self._reporters = reporters
         self._connect_timeout_s = connect_timeout_s
         self.clock = clock
         self.lanes = [
@@ -53,7 +58,8 @@ class Ledger:
         self.bulk_lane = Lane(
             self._connect, clock, capacity=bulk_capacity, group_size=bulk_group_size
         )
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._pool: Pool | None = None
+        self._report_pool: Pool | None = None
 
     async def __aenter__(self) -> Ledger:
         await self.start()
@@ -64,33 +70,31 @@ class Ledger:
 
     async def start(self) -> None:
         """Start the lanes. The database may be away: commands then hear so."""
-        self._pool = await asyncpg.create_pool(
-            self._url,
-            min_size=0,
-            max_size=self._readers,
-            timeout=self._connect_timeout_s,
-            command_timeout=30,
-            server_settings={
-                "role": "bonus_app",
-                "application_name": "bonus reader",
-                "default_transaction_read_only": "on",
-            },
-        )
+        self._pool = await self._read_pool(self._readers, "bonus reader")
+        self._report_pool = await self._read_pool(self._reporters, "bonus reports")
         for lane in self._all_lanes():
             lane.start()
 
     async def close(self) -> None:
         """Drain: what was accepted is committed and answered, then the connections close."""
         await asyncio.gather(*(lane.close() for lane in self._all_lanes()))
-        if self._pool is not None:
-            await self._pool.close()
+        for pool in (self._pool, self._report_pool):
+            if pool is not None:
+                await pool.close()
 
     @property
-    def pool(self) -> asyncpg.Pool[asyncpg.Record]:
-        """Connections for reads only."""
+    def pool(self) -> Pool:
+        """Connections for short reads."""
         if self._pool is None:
             raise RuntimeError("the ledger is not started")
         return self._pool
+
+    @property
+    def report_pool(self) -> Pool:
+        """Connections for long reads, apart, so that reports never stand before the tills."""
+        if self._report_pool is None:
+            raise RuntimeError("the ledger is not started")
+        return self._report_pool
 
     async def execute(self, command: Command, timeout_s: float = 10.0) -> Result:
         """Carry out one command; back only after its commit.
@@ -139,6 +143,20 @@ class Ledger:
 
     def _all_lanes(self) -> list[Lane]:
         return [*self.lanes, self.bulk_lane]
+
+    async def _read_pool(self, size: int, name: str) -> Pool:
+        return await asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=size,
+            timeout=self._connect_timeout_s,
+            command_timeout=30,
+            server_settings={
+                "role": "bonus_app",
+                "application_name": name,
+                "default_transaction_read_only": "on",
+            },
+        )
 
     async def _connect(self) -> Connection:
         return await asyncpg.connect(

@@ -81,7 +81,7 @@ async def trial_balance(
     """
     dimensions = "".join(f", p.{name}" for name in by)
     clause, values = where(selection)
-    rows = await ledger.pool.fetch(
+    rows = await ledger.report_pool.fetch(
         f"SELECT p.debit, p.credit, sum(p.amount)::bigint{dimensions}"
         f" FROM ledger.postings p {clause} GROUP BY p.debit, p.credit{dimensions}",
         *values,
@@ -119,7 +119,7 @@ async def list_postings(
         marks = ", ".join(f"${first + i}" for i in range(1, 5))
         place = f"(p.recorded_at, p.customer_id, p.version, p.seq) > ({marks})"
         clause = f"{clause} AND {place}" if clause else f"WHERE {place}"
-    return await ledger.pool.fetch(
+    return await ledger.report_pool.fetch(
         f"SELECT p.customer_id, p.version, p.seq, p.occurred_at, p.recorded_at, {POSTING_COLUMNS}"
         f" FROM ledger.postings p {clause}"
         f" ORDER BY p.recorded_at, p.customer_id, p.version, p.seq LIMIT {limit:d}",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from zoneinfo import ZoneInfo
-
 from billing.adjustments.schemas import AdjustmentIn, AdjustmentOut
-from billing.adjustments.service import PATH, Adjustments, Request
+from billing.adjustments.service import PATH, Adjustments
 from billing.common.answer import Answer
 from billing.common.http import Call, operation
-from billing.customers.directory import CustomerDirectory
+from billing.common.teller import Request, carry_out
 from ledger.service import Ledger
 
 _PHONE = {"phone": "+79161234567"}
@@ -42,9 +40,9 @@ async def create_adjustment(call: Call[AdjustmentIn]) -> Answer:
     right. Taking more than is available in the bucket is refused with `available`; deferred
     and held points cannot be taken, and a debt stays as it is.
     """
-    adjustments = Adjustments(call.use(Ledger), call.use(CustomerDirectory), call.use(ZoneInfo))
-    request = Request(call.principal, call.idempotency_key, call.request_id, call.raw)
-    return await adjustments.adjust(request, call.body)
+    request = Request(call.principal, call.idempotency_key, call.request_id, PATH, call.raw)
+    command = await call.use(Adjustments).prepare(request, call.body)
+    return await carry_out(call.use(Ledger), command)
 
 
 OPERATIONS = [create_adjustment]

@@ -5,48 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from msgspec import Struct
-
 from billing.adjustments.schemas import AdjustmentIn
 from billing.balances.model import balance_document
-from billing.common.answer import Answer
-from billing.common.auth import Principal
 from billing.common.errors import FieldError, NotFound, ValidationFailed
 from billing.common.money import format_amount
-from billing.common.teller import (
-    answer_of,
-    answered,
-    fingerprint,
-    refusal_of,
-    refuser,
-    told,
-)
+from billing.common.teller import Request, answer_of, refuser
 from billing.customers.directory import CustomerDirectory
 from ledger.commands import Adjust, Command, Completion
 from ledger.decide import Outcome
-from ledger.errors import Refusal
 from ledger.service import Ledger
 
 PATH = "/v1/adjustments"
-TIMEOUT_S = 1.8
-
-
-class Request(Struct, frozen=True):
-    """Who asks, under which key, and the body as it came."""
-
-    principal: Principal
-    key: str
-    request_id: str
-    raw: bytes
-
-
-class Late(Refusal):
-    """A date of the request has passed. Not kept: the key may be used again with a later one,
-    and a key that was answered while the date still lay ahead hears that answer."""
-
-    def __init__(self, problem: ValidationFailed) -> None:
-        super().__init__(problem.code, problem.detail)
-        self.problem = problem
 
 
 class Adjustments:
@@ -58,49 +27,34 @@ class Adjustments:
         self._zone = zone
 
     async def prepare(self, request: Request, body: AdjustmentIn) -> Command:
-        """The command of an adjustment, or of a refusal: of an unknown customer, which is kept,
-        or `Late`, which is not. Raises ValidationFailed.
+        """The command of an adjustment, or of a refusal.
 
         Blocked and unverified customers may be adjusted, too: that is how finance puts right
         what was wrong with them.
         """
-        _check(body)
         now = self._ledger.clock()
-        refusal: Refusal | None = None
-        customer_id = None
         try:
-            customer_id = (await self._customers.require(body.customer)).id
-        except NotFound as unknown:
-            refusal = refusal_of(unknown)
-        late = body.expires_at is not None and body.expires_at <= now
-        if late:
-            refusal = Late(ValidationFailed.at("/expires_at", "must be in the future"))
+            _check(body)
+            if body.expires_at is not None and body.expires_at <= now:
+                raise ValidationFailed.at("/expires_at", "must be in the future")
+            customer = await self._customers.require(body.customer)
+        except (NotFound, ValidationFailed) as problem:
+            return request.refusing("adjustment", now, problem)
         channel, shop = request.principal.bind(None, None)
         return Command(
-            customer_id=customer_id,
+            customer_id=customer.id,
             kind="adjustment",
             occurred_at=now,
-            steps=() if refusal else (_step(body, now),),
+            steps=(_step(body, now),),
             key=request.key,
-            fingerprint=fingerprint(PATH, request.raw),
+            fingerprint=request.fingerprint(),
             channel=channel,
             store=shop,
             author=request.principal.name,
             reason=body.reason,
             complete=lambda outcome: self._complete(body, outcome),
-            refuse=None if late else refuser(request.request_id),
-            refusal=refusal,
+            refuse=refuser(request.request_id),
         )
-
-    async def adjust(self, request: Request, body: AdjustmentIn) -> Answer:
-        """Carry it out; back after its commit. Raises what `teller.carry_out` raises, too."""
-        command = await self.prepare(request, body)
-        with told():
-            try:
-                result = await self._ledger.execute(command, TIMEOUT_S)
-            except Late as late:
-                raise late.problem from None
-        return answered(result)
 
     def _complete(self, body: AdjustmentIn, outcome: Outcome) -> Completion:
         transaction = outcome.transaction

@@ -8,13 +8,17 @@ from typing import Any
 
 from litestar import Litestar, Request, Response
 
+from billing.adjustments.routes import OPERATIONS as ADJUSTMENTS
 from billing.app.pages import PAGES
 from billing.app.services import build_services
+from billing.balances.routes import OPERATIONS as BALANCES
+from billing.batches.routes import OPERATIONS as BATCHES
 from billing.catalog.routes import OPERATIONS as CATALOG
 from billing.common.http import Operation, Runtime, bind, request_id_of
 from billing.common.problems import as_problem, problem_answer
 from billing.common.settings import Settings
 from billing.customers.routes import OPERATIONS as CUSTOMERS
+from billing.finance.routes import OPERATIONS as FINANCE
 from billing.health.routes import OPERATIONS as HEALTH
 from billing.programs.routes import OPERATIONS as PROGRAMS
 from billing.receipts.routes import OPERATIONS as RECEIPTS
@@ -26,6 +30,10 @@ OPERATIONS: list[Operation] = [
     *PROGRAMS,
     *RECEIPTS,
     *REDEMPTIONS,
+    *ADJUSTMENTS,
+    *BATCHES,
+    *BALANCES,
+    *FINANCE,
     *HEALTH,
 ]
 """All operations of the wire, in the order of the documentation."""

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 from alembic.script import ScriptDirectory
 
 import migrations
+from billing.adjustments.service import Adjustments
+from billing.batches.service import Batches
 from billing.catalog.service import Catalog
 from billing.common.db import Database
 from billing.common.metrics import Metrics
@@ -24,7 +26,8 @@ from billing.keys.service import ApiKeys
 from billing.programs.service import ProgramBook, Programs
 from billing.receipts.service import Sales
 from billing.redemptions.service import Redemptions
-from ledger.service import Ledger
+from ledger.group import Clock
+from ledger.service import Ledger, utc_now
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Services:
     programs: Programs
     sales: Sales
     redemptions: Redemptions
+    adjustments: Adjustments
+    batches: Batches
     zone: ZoneInfo
 
     def by_class(self) -> Mapping[type, Any]:
@@ -64,7 +69,7 @@ class Services:
             await self.database.close()
 
 
-def build_services(settings: Settings) -> Services:
+def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
     """Wire the services together; nothing is connected yet."""
     database = Database(settings.database_url)
     vault = Vault(settings.secret_key)
@@ -75,7 +80,27 @@ def build_services(settings: Settings) -> Services:
         lanes=settings.lanes,
         capacity=settings.lane_capacity,
         group_size=settings.group_size,
+        clock=clock,
     )
+    sales = Sales(
+        ledger,
+        database,
+        catalog,
+        ProgramBook(database, catalog),
+        directory,
+        timezone=settings.timezone.key,
+        tolerance=settings.line_tolerance,
+    )
+    redemptions = Redemptions(
+        ledger,
+        database,
+        catalog,
+        directory,
+        timezone=settings.timezone.key,
+        tolerance=settings.line_tolerance,
+        hold_seconds=settings.default_hold_seconds,
+    )
+    adjustments = Adjustments(ledger, directory, settings.timezone)
     return Services(
         settings=settings,
         database=database,
@@ -87,24 +112,10 @@ def build_services(settings: Settings) -> Services:
         health=Health(database, settings.redis_url, _revisions()),
         ledger=ledger,
         programs=Programs(database, catalog),
-        sales=Sales(
-            ledger,
-            database,
-            catalog,
-            ProgramBook(database, catalog),
-            directory,
-            timezone=settings.timezone.key,
-            tolerance=settings.line_tolerance,
-        ),
-        redemptions=Redemptions(
-            ledger,
-            database,
-            catalog,
-            directory,
-            timezone=settings.timezone.key,
-            tolerance=settings.line_tolerance,
-            hold_seconds=settings.default_hold_seconds,
-        ),
+        sales=sales,
+        redemptions=redemptions,
+        adjustments=adjustments,
+        batches=Batches(ledger, sales, redemptions, adjustments),
         zone=settings.timezone,
     )
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
 from billing.common.answer import JSON, Answer
+from billing.common.auth import Principal
 from billing.common.errors import (
     Conflict,
     IdempotencyKeyReused,
@@ -25,6 +28,7 @@ from billing.common.problems import PROBLEM_JSON, problem_document
 from billing.common.wire import encode
 from ledger import commands
 from ledger.errors import KeyReused, Refusal, Unavailable
+from ledger.flows import TransactionKind
 from ledger.group import Result
 from ledger.service import Ledger
 
@@ -44,6 +48,49 @@ def fingerprint(path: str, raw: bytes) -> bytes:
     return hashlib.sha256(path.encode() + b"\n" + canonical).digest()
 
 
+class Request(msgspec.Struct, frozen=True):
+    """An operation that moves points: who asks, under which key, and the body as it came."""
+
+    principal: Principal
+    key: str
+    request_id: str | None
+    path: str
+    raw: bytes
+
+    def fingerprint(self) -> bytes:
+        return fingerprint(self.path, self.raw)
+
+    def refusing(
+        self,
+        kind: TransactionKind,
+        occurred_at: datetime,
+        problem: Problem,
+        customer_id: UUID | None = None,
+    ) -> commands.Command:
+        """The command that refuses, unless the key was answered before: then it says that again.
+
+        What the state refuses is kept under the key; what is wrong with the request is not.
+        """
+        kept = isinstance(problem, NotFound | Conflict)
+        return commands.Command(
+            customer_id=customer_id,
+            kind=kind,
+            occurred_at=occurred_at,
+            key=self.key,
+            fingerprint=self.fingerprint(),
+            refusal=refusal_of(problem) if kept else NotKept(problem),
+            refuse=refuser(self.request_id) if kept else None,
+        )
+
+
+class NotKept(Refusal):
+    """A request that cannot be carried out as it is: its key may be used again once it is right."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.code, problem.detail)
+        self.problem = problem
+
+
 def answer_of(status: int, body: object) -> commands.Answer:
     """An answer to be kept."""
     return commands.Answer(status, encode(body))
@@ -61,6 +108,8 @@ def refuser(request_id: str | None = None) -> Callable[[Refusal], commands.Answe
 
 def problem_of(refusal: Refusal) -> Problem:
     """The problem that a refusal of the ledger is on the wire."""
+    if isinstance(refusal, NotKept):
+        return refusal.problem
     members: dict[str, Any] = {
         name: format_amount(value) if isinstance(value, int) else str(value)
         for name, value in refusal.members.items()
@@ -108,9 +157,14 @@ class told:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, KeyReused):
-            raise IdempotencyKeyReused(str(error)) from None
-        if isinstance(error, Unavailable):
-            raise Overloaded(str(error), error.retry_after_s) from None
-        if isinstance(error, Refusal):
-            raise problem_of(error) from None
+        if error is not None and (problem := problem_of_fate(error)) is not None:
+            raise problem from None
+
+
+def problem_of_fate(error: BaseException) -> Problem | None:
+    """The problem that an error of the ledger is on the wire; None for a fault of ours."""
+    if isinstance(error, KeyReused):
+        return IdempotencyKeyReused(str(error))
+    if isinstance(error, Unavailable):
+        return Overloaded(str(error), error.retry_after_s)
+    return problem_of(error) if isinstance(error, Refusal) else None

@@ -27,29 +27,17 @@ class Place(msgspec.Struct, frozen=True):
     timezone: str
 
 
-def place_of(
-    principal: Principal,
-    snapshot: CatalogSnapshot,
-    channel: str | None,
-    store: str | None,
-    timezone: str,
+async def place_of(
+    principal: Principal, catalog: Catalog, channel: str | None, store: str | None, timezone: str
 ) -> Place:
     """The place a request acts for. Raises Forbidden, ValidationFailed."""
-    channel, store = principal.bind(channel, store)
+    channel, store = await catalog.place(*principal.bind(channel, store))
+    if channel is None:
+        raise ValidationFailed.at("/channel", "is needed: this key is not bound to a channel")
     if store is None:
-        if channel is None:
-            raise ValidationFailed.at("/channel", "is needed: this key is not bound to a channel")
-        if channel not in snapshot.channels:
-            raise ValidationFailed.at("/channel", f"there is no channel {channel!r}")
         return Place(channel, None, None, timezone)
-    known = snapshot.stores.get(store)
-    if known is None:
-        raise ValidationFailed.at("/store", f"there is no store {store!r}")
-    if channel is not None and known.channel != channel:
-        raise ValidationFailed.at(
-            "/store", f"store {store!r} is of channel {known.channel!r}, not {channel!r}"
-        )
-    return Place(known.channel, store, known.group, known.timezone or timezone)
+    known = catalog.current().stores[store]
+    return Place(channel, store, known.group, known.timezone or timezone)
 
 
 async def basket_of(
@@ -59,8 +47,11 @@ async def basket_of(
 
     `tolerance` in 1/100 of money: by how much quantity × price may miss a line's amount (T52).
     """
-    snapshot = catalog.current()
     products = await catalog.products(line.sku for line in receipt.lines)
+    groups = {line.group for line in receipt.lines} | {one.group for one in products.values()}
+    if not groups - {None} <= catalog.current().groups.keys():
+        await catalog.refresh()  # It may have come this very second, by another process.
+    snapshot = catalog.current()
     faults: list[FieldError] = []
     if receipt.occurred_at > now + AHEAD:
         faults.append(

@@ -8,7 +8,7 @@ from billing.common.answer import Answer
 from billing.common.http import Call, operation
 from billing.common.teller import carry_out
 from billing.receipts.schemas import AccrualIn, SaleIn, SaleOut, SlipQuery, StoredReceipt
-from billing.receipts.service import Request, Sales
+from billing.receipts.service import SaleRequest, Sales
 from billing.receipts.slip import language_of
 from ledger.service import Ledger
 
@@ -37,9 +37,9 @@ _SALE = {
 _CONFLICTS = ("receipt_exists", "customer_not_verified", "customer_blocked")
 
 
-def request_of(call: Call[Any, Any], path: str, columns: int = 32) -> Request:
+def request_of(call: Call[Any, Any], path: str, columns: int = 32) -> SaleRequest:
     """What a call says beside its body."""
-    return Request(
+    return SaleRequest(
         call.principal,
         call.idempotency_key,
         call.request_id,

@@ -12,11 +12,10 @@ import msgspec
 
 from billing.balances.model import balance_document
 from billing.catalog.service import Catalog
-from billing.common.auth import Principal
 from billing.common.db import Database
-from billing.common.errors import Conflict, NotFound, Problem, ValidationFailed
+from billing.common.errors import Conflict, NotFound, ValidationFailed
 from billing.common.money import format_amount, split
-from billing.common.teller import answer_of, fingerprint, refusal_of, refuser
+from billing.common.teller import Request, answer_of, refuser
 from billing.common.wire import encode
 from billing.customers.directory import CustomerDirectory
 from billing.customers.model import Customer
@@ -31,6 +30,7 @@ from billing.receipts.schemas import (
     LineAccrual,
     LineOut,
     PaymentIn,
+    PointsIn,
     PostingOut,
     ReceiptIn,
     SaleIn,
@@ -47,25 +47,17 @@ from ledger.model import Transaction
 from ledger.service import Ledger
 
 
-class Request(msgspec.Struct, frozen=True):
-    """Who asks, under which key, and how the slip is to look. `raw` is the body as it came."""
+class SaleRequest(Request, frozen=True):
+    """A request that is answered with a slip: how it is to look."""
 
-    principal: Principal
-    key: str
-    request_id: str
-    path: str
-    raw: bytes
     language: Language = "en"
     columns: int = 32
-
-    def fingerprint(self) -> bytes:
-        return fingerprint(self.path, self.raw)
 
 
 class Sale(msgspec.Struct, frozen=True):
     """A sale ready to be posted: calculated, not yet known whether the points are there."""
 
-    request: Request
+    request: SaleRequest
     customer: Customer
     place: Place
     receipt: ReceiptIn
@@ -98,32 +90,32 @@ class Sales:
         self._timezone = timezone
         self._tolerance = tolerance
 
-    async def prepare(self, request: Request, body: SaleIn | AccrualIn) -> Command:
-        """The command of a sale, or of a refusal that is kept.
+    async def prepare(self, request: SaleRequest, body: SaleIn | AccrualIn) -> Command:
+        """The command of a sale, or of a refusal. Raises Forbidden."""
+        request.principal.bind(body.channel, body.store)
+        if isinstance(body, AccrualIn) and body.stated:
+            request.principal.require("finance", "admin")
+        try:
+            return await self._prepare(request, body)
+        except ValidationFailed as problem:
+            return request.refusing("receipt", body.receipt.occurred_at, problem)
 
-        Raises ValidationFailed and Forbidden, which are not kept.
-        """
-        place = place_of(
-            request.principal, self._catalog.current(), body.channel, body.store, self._timezone
+    async def _prepare(self, request: SaleRequest, body: SaleIn | AccrualIn) -> Command:
+        place = await place_of(
+            request.principal, self._catalog, body.channel, body.store, self._timezone
         )
         now = self._ledger.clock()
         basket = await basket_of(self._catalog, place, body.receipt, now, self._tolerance)
         redeem = body.redeem if isinstance(body, SaleIn) else None
         stated = tuple(body.stated or ()) if isinstance(body, AccrualIn) else ()
-        if stated:
-            request.principal.require("finance", "admin")
         customer: Customer | None = None
         try:
             customer = await self._customers.require(body.customer)
             customer.must_be_active()
-            points, hold_id = 0, None
-            if redeem is not None and redeem.points is not None:
-                points = int(redeem.points)
-            elif redeem is not None and redeem.redemption_id is not None:
-                hold_id = redeem.redemption_id
-                points = await self._held(hold_id, customer)
+            points, hold_id = await self._wish(redeem, customer)
         except (NotFound, Conflict) as problem:
-            return _refused(request, body, customer, place, problem)
+            known = customer.id if customer else None
+            return request.refusing("receipt", basket.occurred_at, problem, known)
         if points > payable(basket):
             raise ValidationFailed.at(
                 "/redeem/points" if hold_id is None else "/redeem/redemption_id",
@@ -134,9 +126,16 @@ class Sales:
         if not stated:
             awards = calculate(await self._book.running(basket.occurred_at), basket, paid)
         return _command(
-            Sale(request, customer, place, body.receipt, basket, paid, awards, stated, hold_id),
-            request.fingerprint(),
+            Sale(request, customer, place, body.receipt, basket, paid, awards, stated, hold_id)
         )
+
+    async def _wish(self, redeem: PointsIn | None, customer: Customer) -> tuple[int, UUID | None]:
+        """How many points pay, and from which hold if from one."""
+        if redeem is None:
+            return 0, None
+        if redeem.redemption_id is None:
+            return int(redeem.points or 0), None
+        return await self._held(redeem.redemption_id, customer), redeem.redemption_id
 
     async def read(self, place_code: str, number: str) -> StoredReceipt:
         """A posted sale, by store (or channel without stores) and receipt number."""
@@ -203,25 +202,7 @@ class Sales:
         return points
 
 
-def _refused(
-    request: Request,
-    body: SaleIn | AccrualIn,
-    customer: Customer | None,
-    place: Place,
-    problem: Problem,
-) -> Command:
-    return Command(
-        customer_id=customer.id if customer else None,
-        kind="receipt",
-        occurred_at=body.receipt.occurred_at,
-        key=request.key,
-        fingerprint=request.fingerprint(),
-        refusal=refusal_of(problem),
-        refuse=refuser(request.request_id),
-    )
-
-
-def _command(sale: Sale, print_: bytes) -> Command:
+def _command(sale: Sale) -> Command:
     basket, place = sale.basket, sale.place
     points = sum(sale.paid)
     steps: list[Step] = []
@@ -238,7 +219,7 @@ def _command(sale: Sale, print_: bytes) -> Command:
         occurred_at=basket.occurred_at,
         steps=tuple(steps),
         key=sale.request.key,
-        fingerprint=print_,
+        fingerprint=sale.request.fingerprint(),
         source=store.sale_source(place.channel, place.store, sale.receipt.number),
         channel=place.channel,
         store=place.store,

@@ -16,14 +16,13 @@ from billing.catalog.service import Catalog
 from billing.common.db import Database
 from billing.common.errors import Conflict, NotFound, ValidationFailed
 from billing.common.money import format_amount
-from billing.common.teller import answer_of, refusal_of, refuser
+from billing.common.teller import Request, answer_of, refuser
 from billing.common.wire import encode
 from billing.customers.directory import CustomerDirectory
 from billing.customers.model import Customer
 from billing.programs.calculation import by_group, pay_with_points, payable
 from billing.programs.model import Basket, Line
 from billing.receipts.basket import Place, basket_of, place_of
-from billing.receipts.service import Request
 from billing.redemptions import store
 from billing.redemptions.schemas import (
     CaptureIn,
@@ -77,9 +76,16 @@ class Redemptions:
         self._hold_seconds = hold_seconds
 
     async def prepare(self, request: Request, body: RedemptionIn) -> Command:
-        """The command of a redemption, or of a refusal that is kept."""
-        place = place_of(
-            request.principal, self._catalog.current(), body.channel, body.store, self._timezone
+        """The command of a redemption, or of a refusal. Raises Forbidden."""
+        request.principal.bind(body.channel, body.store)
+        try:
+            return await self._prepare(request, body)
+        except ValidationFailed as problem:
+            return request.refusing("redemption", body.receipt.occurred_at, problem)
+
+    async def _prepare(self, request: Request, body: RedemptionIn) -> Command:
+        place = await place_of(
+            request.principal, self._catalog, body.channel, body.store, self._timezone
         )
         now = self._ledger.clock()
         basket = await basket_of(self._catalog, place, body.receipt, now, self._tolerance)
@@ -93,15 +99,8 @@ class Redemptions:
             customer = await self._customers.require(body.customer)
             customer.must_be_active()
         except (NotFound, Conflict) as problem:
-            return Command(
-                customer_id=customer.id if customer else None,
-                kind="redemption",
-                occurred_at=basket.occurred_at,
-                key=request.key,
-                fingerprint=request.fingerprint(),
-                refusal=refusal_of(problem),
-                refuse=refuser(request.request_id),
-            )
+            known = customer.id if customer else None
+            return request.refusing("redemption", basket.occurred_at, problem, known)
         points: int | Literal["max"] = "max" if body.points == PointsOrMax.MAX else int(body.points)
         step: Step
         hold_expires_at = None

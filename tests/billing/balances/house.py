@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -143,7 +143,7 @@ def own(outcome: Outcome | None) -> Transaction:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[House]:
     clock = Clock()
-    services = replace(build_services(settings), ledger=Ledger(settings.database_url, clock=clock))
+    services = build_services(settings, clock)
     runtime = Runtime(
         authenticator=services.keys,
         services=services.by_class(),

@@ -1,0 +1,60 @@
+"""Batches over HTTP."""
+
+from __future__ import annotations
+
+from billing.batches.schemas import BatchIn, BatchOut
+from billing.batches.service import Batches
+from billing.common.answer import Answer
+from billing.common.http import Call, operation
+from billing.receipts.slip import language_of
+
+
+@operation(
+    "POST",
+    "/v1/batches",
+    summary="Carry out many operations",
+    tag="Batches",
+    may=("pos", "site", "finance", "admin"),
+    body=BatchIn,
+    answers={200: BatchOut},
+    examples={
+        "a till was offline": {
+            "mode": "independent",
+            "operations": [
+                {
+                    "kind": "accrual",
+                    "idempotency_key": "till-7-000123",
+                    "body": {
+                        "customer": {"phone": "+79161234567"},
+                        "channel": "shop",
+                        "store": "moscow-1",
+                        "receipt": {
+                            "number": "0007-000123",
+                            "occurred_at": "2026-11-21T14:03:00+03:00",
+                            "lines": [
+                                {
+                                    "line": 1,
+                                    "sku": "milk-1",
+                                    "group": "dairy",
+                                    "quantity": "2",
+                                    "price": "50.00",
+                                    "amount": "100.00",
+                                }
+                            ],
+                        },
+                    },
+                }
+            ],
+        }
+    },
+)
+async def run_batch(call: Call[BatchIn]) -> Answer:
+    """Up to 1,000 operations, in order; each answer is what the operation's own address would
+    have given, and its key is the same as there. A batch may be repeated as it is: what happened
+    is answered again. In an atomic batch one refusal leaves nothing done."""
+    language = language_of(call.headers.get(b"accept-language"))
+    results = await call.use(Batches).run(call.principal, call.body, language)
+    return Answer.json({"results": results})
+
+
+OPERATIONS = [run_batch]

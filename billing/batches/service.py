@@ -1,0 +1,151 @@
+"""Carrying out many operations at once: prepared side by side, posted in large groups."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+
+from billing.adjustments.schemas import AdjustmentIn
+from billing.adjustments.service import Adjustments
+from billing.batches.schemas import BatchIn, OperationIn, ResultOut
+from billing.common.auth import Principal, Role
+from billing.common.decoding import decode_body
+from billing.common.errors import Conflict, Problem
+from billing.common.problems import problem_document
+from billing.common.teller import NotKept, Request, problem_of_fate, told
+from billing.common.wire import encode
+from billing.receipts.schemas import AccrualIn, SaleIn
+from billing.receipts.service import SaleRequest, Sales
+from billing.receipts.slip import Language
+from billing.redemptions.schemas import RedemptionIn
+from billing.redemptions.service import Redemptions
+from ledger.commands import Command
+from ledger.group import Aborted, Fate, Result
+from ledger.service import Ledger
+
+_log = structlog.get_logger()
+
+_TILLS: tuple[Role, ...] = ("pos", "site", "admin")
+_MAY: dict[str, tuple[Role, ...]] = {
+    "receipt": _TILLS,
+    "accrual": (*_TILLS, "finance"),
+    "redemption": (*_TILLS, "finance"),
+    "adjustment": ("finance", "admin"),
+}
+_BODIES: dict[str, Any] = {
+    "receipt": SaleIn,
+    "accrual": AccrualIn,
+    "redemption": RedemptionIn,
+    "adjustment": AdjustmentIn,
+}
+_PATHS = {kind: f"/v1/{kind}s" for kind in _BODIES}
+
+Prepare = Callable[[Any, Any], Awaitable[Command]]
+
+
+class Batches:
+    """Runs batches: `independent` or `atomic`."""
+
+    def __init__(
+        self, ledger: Ledger, sales: Sales, redemptions: Redemptions, adjustments: Adjustments
+    ) -> None:
+        self._ledger = ledger
+        self._prepare: dict[str, Prepare] = {
+            "receipt": sales.prepare,
+            "accrual": sales.prepare,
+            "redemption": redemptions.prepare,
+            "adjustment": adjustments.prepare,
+        }
+
+    async def run(self, principal: Principal, body: BatchIn, language: Language) -> list[ResultOut]:
+        """A result for each operation, in order. Raises Overloaded."""
+        prepared = await asyncio.gather(
+            *(self._ready(principal, one, language) for one in body.operations)
+        )
+        if body.mode == "atomic":
+            return await self._atomic(body.operations, prepared)
+        commands = [one for one in prepared if isinstance(one, Command)]
+        with told():
+            fates = iter(await self._ledger.execute_many(commands) if commands else ())
+        return [
+            _problem(one) if isinstance(one, Problem) else _result(next(fates)) for one in prepared
+        ]
+
+    async def _ready(
+        self, principal: Principal, operation: OperationIn, language: Language
+    ) -> Command | Problem:
+        """The command of an operation, or why it cannot be one."""
+        raw = bytes(operation.body)
+        try:
+            principal.require(*_MAY[operation.kind])
+            body = decode_body(raw, _BODIES[operation.kind])
+            kind = SaleRequest if operation.kind in ("receipt", "accrual") else Request
+            request = kind(principal, operation.idempotency_key, None, _PATHS[operation.kind], raw)
+            if isinstance(request, SaleRequest):
+                request = msgspec.structs.replace(request, language=language)
+            return await self._prepare[operation.kind](request, body)
+        except Problem as problem:
+            return problem
+
+    async def _atomic(
+        self, operations: Sequence[OperationIn], prepared: Sequence[Command | Problem]
+    ) -> list[ResultOut]:
+        """All or none. A refusal by the state is kept under its own key; the others are free."""
+        faults = [isinstance(one, Problem) for one in prepared]
+        if any(faults):
+            return [
+                _problem(one) if isinstance(one, Problem) else _problem(_ABORTED)
+                for one in prepared
+            ]
+        commands = [one for one in prepared if isinstance(one, Command)]
+        with told():
+            try:
+                return [_result(fate) for fate in await self._ledger.execute_whole(commands)]
+            except Aborted as aborted:
+                fates = aborted.fates
+            culprits = [i for i, fate in enumerate(fates) if Aborted.failed(fate)]
+            await self._keep([commands[i] for i in culprits], [fates[i] for i in culprits])
+        return [
+            _result(fate) if i in culprits else _problem(_ABORTED) for i, fate in enumerate(fates)
+        ]
+
+    async def _keep(self, commands: Sequence[Command], fates: Sequence[Fate]) -> None:
+        """Write refusals down that an aborted batch took back, so that a retry hears them."""
+        kept = [
+            msgspec.structs.replace(
+                command,
+                steps=(),
+                source=None,
+                refusal=NotKept(_ABORTED),
+                refuse=lambda _, answer=fate.answer: answer,
+            )
+            for command, fate in zip(commands, fates, strict=True)
+            if isinstance(fate, Result) and fate.answer is not None and not fate.replayed
+        ]
+        if kept:
+            await self._ledger.execute_many(kept)
+
+
+_ABORTED = Conflict(
+    "batch_aborted",
+    "Another operation of this atomic batch was refused, so this one did not happen either; "
+    "its key may be used again.",
+)
+
+
+def _result(fate: Fate | BaseException) -> ResultOut:
+    if isinstance(fate, Result) and fate.answer is not None:
+        return ResultOut(fate.answer.status, msgspec.Raw(fate.answer.body))
+    problem = problem_of_fate(fate) if isinstance(fate, BaseException) else None
+    if problem is None:
+        _log.error("batch_operation_failed", error=repr(fate))
+        problem = Problem("The fault is ours and was logged; the operation did not happen.")
+    return _problem(problem)
+
+
+def _problem(problem: Problem) -> ResultOut:
+    return ResultOut(problem.status, msgspec.Raw(encode(problem_document(problem))))
