@@ -16,8 +16,9 @@ KEY_TIMEOUT_S = 60
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """`<data_dir>/demo.json`."""
+    """`<data_dir>/demo.json`. `text` names the service as `base_url`."""
 
+    base_url: str
     admin_key: str
     pos_key: str
     text: str
@@ -43,7 +44,7 @@ class Showcase:
         from billing.app.commands.demo import load
 
         result = load(self._base_url, self._admin_key(), report)
-        kept = Kept(result.admin_key, result.pos_key, result.text)
+        kept = Kept(self._base_url, result.admin_key, result.pos_key, result.text)
         write_private(self._kept, msgspec.json.encode(kept).decode())
         self._asked.unlink()
 
@@ -57,7 +58,7 @@ class Showcase:
                 f"  demo key of an administrator  {kept.admin_key}",
                 f"  demo key of a till            {kept.pos_key}",
                 "",
-                kept.text,
+                kept.text.replace(kept.base_url, self._base_url),
             ]
         else:
             lines += ["Make a key with: bonus keys create --role admin --name NAME"]
