@@ -36,14 +36,14 @@ async def connect(
     url: str, *, role: str | None = APPLICATION_ROLE, application: str = "bonus"
 ) -> asyncpg.Connection[Any]:
     """A connection of its own. `role=None` keeps the rights of the URL's user (the owner's)."""
-    settings = {"application_name": application, "timezone": "UTC", "jit": "off"}
-    if role is not None:
-        settings["role"] = role
-    return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings=settings)
+    return await asyncpg.connect(
+        url, timeout=CONNECT_TIMEOUT_S, server_settings=_server_settings(role, application)
+    )
 
 
 class Database:
-    """A pool of connections with the application's rights."""
+    """Connections with the application's rights: for reads the driver's own pool, whose look-ups
+    may be cut off at any moment, and an engine for transactions."""
 
     def __init__(
         self,
@@ -65,14 +65,39 @@ class Database:
             pool_use_lifo=True,
         )
         event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
+        self._settings = _server_settings(role, f"{application}-reads")
+        self._url = url
+        self._size = size
+        self._readers: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def fetch(
         self, query: str, *args: object, timeout_s: float = ANSWER_TIMEOUT_S
     ) -> list[asyncpg.Record]:
         """One statement in one round trip, outside a transaction. `$1`, `$2` … in `query`."""
-        async with self._connection(timeout_s) as connection:
-            rows: list[asyncpg.Record] = await (await _driver(connection)).fetch(query, *args)
-            return rows
+        with overloaded_when_away():
+            async with asyncio.timeout(timeout_s):
+                pool = await self._pool()
+                connection = await pool.acquire()
+                try:
+                    return await connection.fetch(query, *args)
+                except asyncio.CancelledError:
+                    # Dropped, not cancelled: cancelling would wait for a server that is silent.
+                    connection.terminate()
+                    raise
+                finally:
+                    await pool.release(connection)
+
+    async def _pool(self) -> asyncpg.Pool[asyncpg.Record]:
+        if self._readers is None:
+            self._readers = asyncpg.create_pool(
+                self._url,
+                min_size=0,
+                max_size=self._size,
+                timeout=CONNECT_TIMEOUT_S,
+                server_settings=self._settings,
+            )
+        await self._readers
+        return self._readers
 
     @asynccontextmanager
     async def transaction(
@@ -90,6 +115,8 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+        if self._readers is not None:
+            self._readers.terminate()
 
     @asynccontextmanager
     async def _connection(self, timeout_s: float) -> AsyncIterator[AsyncConnection]:
@@ -97,10 +124,16 @@ class Database:
         deadline = loop.time() + timeout_s
         with overloaded_when_away():
             async with self.engine.connect() as connection:
-                # Dropped, not cancelled: cancelling would wait for a server that is silent.
-                timer = loop.call_at(deadline, (await _driver(connection)).terminate)
+                driver = await _driver(connection)
+                timer = loop.call_at(deadline, driver.terminate)
                 try:
                     yield connection
+                except Exception as error:
+                    if not driver.is_closed():
+                        raise
+                    # Whatever the driver says of a connection that was dropped under it.
+                    await connection.invalidate()
+                    raise TimeoutError("the connection was dropped") from error
                 finally:
                     timer.cancel()
 
@@ -126,6 +159,11 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in str(error) or "connection was" in str(error)
     return isinstance(error, OSError | TimeoutError | PoolTimeout)
+
+
+def _server_settings(role: str | None, application: str) -> dict[str, str]:
+    settings = {"application_name": application, "timezone": "UTC", "jit": "off"}
+    return settings if role is None else settings | {"role": role}
 
 
 async def _driver(connection: AsyncConnection) -> Any:
