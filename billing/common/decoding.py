@@ -75,6 +75,8 @@ def _not_json(raw: bytes, error: Exception) -> str:
         return "must be UTF-8"
     if str(error).startswith("Number out of range"):
         return 'has a number out of range; amounts are decimal strings such as "12.50"'
+    if str(error) == "Input data was truncated":
+        return "is not JSON: it ends too early, or half of a surrogate pair is missing"
     return f"is not JSON: {str(error).removeprefix('JSON is malformed: ')}"
 
 

@@ -19,6 +19,8 @@ from billing.common.errors import FieldError
 from billing.common.wire import read_hook
 
 MAX_FAULTS = 20
+MAX_NAME = 64
+"""Of a longer member name only its beginning is told."""
 
 _NAMES = {
     "str": "a string", "int": "a whole number", "float": "a number", "bool": "true or false",
@@ -31,6 +33,7 @@ _BOUNDS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than"
 _EXAMPLES = {
     "Invalid UUID": 'must be an id such as "0196f3c8-0000-7000-8000-000000000000"',
     "Invalid RFC3339 encoded date": 'must be a date such as "1990-12-31"',
+    "Expected `int`, got `float`": "must be a whole number, without a point",
 }
 
 
@@ -80,8 +83,8 @@ class _Walk:
         if isinstance(value, dict) and _is_struct(kind):
             yield from self._members(value, kind, at)
         elif isinstance(value, dict) and origin is dict:
-            for name, item in value.items():
-                yield from self(item, get_args(kind)[1], f"{at}/{token(name)}")
+            for name, item in value.items() if len(value) <= limit else ():
+                yield from self(item, get_args(kind)[1], f"{at}/{token(_short(name))}")
         elif isinstance(value, list) and origin in (list, tuple) and len(value) <= limit:
             for index, item in enumerate(value):
                 yield from self(item, get_args(kind)[0], f"{at}/{index}")
@@ -92,7 +95,7 @@ class _Walk:
         if kind.__struct_config__.forbid_unknown_fields:
             for name in value:
                 if name not in fields and name != tag:
-                    yield FieldError(f"{at}/{token(name)}", _unknown(name, list(fields)))
+                    yield FieldError(f"{at}/{token(_short(name))}", _unknown(name, list(fields)))
         for name, field in fields.items():
             if name in value:
                 yield from self(value[name], field.type, f"{at}/{token(name)}")
@@ -133,8 +136,12 @@ def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
+def _short(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}…"
+
+
 def _unknown(name: str, known: list[str]) -> str:
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    close = get_close_matches(name, known, n=1, cutoff=0.6) if len(name) <= MAX_NAME else []
     hint = f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(known)}"
     return f"is not a known field; {hint}"
 

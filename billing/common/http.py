@@ -190,7 +190,7 @@ def _runner(
             principal=principal,
             body=decode_body(raw, body_type) if body_type is not None else None,
             query=None if query_type is None else decode_query(scope["query_string"], query_type),
-            path=scope["path_params"],
+            path=_path(scope["path_params"]),
             headers=headers,
             raw=raw,
             idempotency_key=key,
@@ -200,6 +200,15 @@ def _runner(
         return await declared.handler(call)
 
     return run
+
+
+def _path(parameters: Mapping[str, str]) -> Mapping[str, str]:
+    """The parameters of the path. PostgreSQL has no place for NUL, and servers write U+FFFD for
+    bytes that are no UTF-8: two different names would become one."""
+    for name, value in parameters.items():
+        if "\0" in value or "\ufffd" in value:
+            raise ValidationFailed.at(f"/path/{name}", "must be UTF-8, without a NUL character")
+    return parameters
 
 
 def idempotency_key(headers: Mapping[bytes, bytes]) -> str:

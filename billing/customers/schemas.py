@@ -22,7 +22,10 @@ Phone = Annotated[
     ),
 ]
 Email = Annotated[str, msgspec.Meta(min_length=3, max_length=254, examples=["anna@example.org"])]
+MAX_EXTERNAL_IDS = 50
 Codes = Annotated[list[Code], msgspec.Meta(max_length=50)]
+ExternalIds = Annotated[dict[Code, Code], msgspec.Meta(max_length=MAX_EXTERNAL_IDS)]
+ChangedIds = Annotated[dict[Code, Code | None], msgspec.Meta(max_length=MAX_EXTERNAL_IDS)]
 
 
 class CustomerRef(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -56,7 +59,7 @@ class CustomerIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     store: Code | None = None
     seller: Text | None = None
     cards: Codes = []
-    external_ids: dict[Code, Code] = {}
+    external_ids: ExternalIds = {}
     tags: Codes = []
     status: Status = "unverified"
 
@@ -73,7 +76,7 @@ class CustomerPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     store: Code | UnsetType | None = UNSET
     seller: Text | UnsetType | None = UNSET
     cards: Codes | UnsetType = UNSET
-    external_ids: dict[Code, Code | None] | UnsetType = UNSET
+    external_ids: ChangedIds | UnsetType = UNSET
     tags: Codes | UnsetType = UNSET
     status: Status | UnsetType = UNSET
 

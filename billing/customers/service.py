@@ -27,7 +27,7 @@ from billing.customers.model import (
     mask_phone,
     normalise_phone,
 )
-from billing.customers.schemas import CustomerIn, CustomerPatch
+from billing.customers.schemas import MAX_EXTERNAL_IDS, CustomerIn, CustomerPatch
 from billing.customers.vault import Vault
 from ledger.ids import uuid7
 
@@ -197,6 +197,17 @@ def _changed(principal: Principal, old: Profile, given: dict[str, Any]) -> Profi
         verified_at = None
         if status == "verified" and "status" not in given:
             status = "unverified"
+    external_ids = {
+        system: value
+        for system, value in (old.external_ids | given.get("external_ids", {})).items()
+        if value is not None
+    }
+    if len(external_ids) > MAX_EXTERNAL_IDS:
+        raise ValidationFailed.at(
+            "/external_ids",
+            f"would be {len(external_ids)} with those the customer has; at most "
+            f"{MAX_EXTERNAL_IDS} are kept, and null removes one",
+        )
     now = datetime.now(UTC)
     return msgspec.structs.replace(
         old,
@@ -204,11 +215,7 @@ def _changed(principal: Principal, old: Profile, given: dict[str, Any]) -> Profi
         status=status,
         person=_person(old.person, given),
         cards=_distinct(given.get("cards", old.cards)),
-        external_ids={
-            system: value
-            for system, value in (old.external_ids | given.get("external_ids", {})).items()
-            if value is not None
-        },
+        external_ids=external_ids,
         updated_at=now,
         verified_at=verified_at or (now if status == "verified" else None),
         **{name: given[name] for name in _KEPT if name in given},
