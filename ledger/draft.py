@@ -6,10 +6,16 @@ from datetime import datetime
 from uuid import UUID
 
 from ledger.commands import Command
+from ledger.errors import Refusal
 from ledger.flows import Account, Kind, TransactionKind
 from ledger.ids import uuid7
 from ledger.model import Lot, Posting, Transaction
 from ledger.state import CustomerState
+
+LIMIT = 2**60
+"""What a customer may own, in 1/100: far above any chain, far below the end of BIGINT."""
+
+_HOUSE = frozenset(("issued", "adjustment", "clearing"))
 
 
 class Draft:
@@ -62,6 +68,8 @@ class Draft:
         """Write down one movement of `amount` (nothing, if it is zero) and apply it."""
         if amount == 0:
             return
+        if debit in _HOUSE and self.state.owned + amount > LIMIT:
+            raise Refusal("balance_limit", "The balance would pass what the ledger can count.")
         posting = Posting(
             kind,
             debit,

@@ -86,6 +86,11 @@ class CustomerState:
         return other
 
     @property
+    def owned(self) -> int:
+        """All the customer has, spendable now or not."""
+        return self.available + self.deferred + self.held
+
+    @property
     def balances(self) -> Balances:
         return Balances(self.available, self.promo, self.deferred, self.held, self.debt)
 

@@ -93,6 +93,7 @@ CONFLICTS = {
     "not_reversible": "This transaction cannot be reversed",
     "already_reversed": "This transaction is already reversed",
     "points_already_spent": "The points are already spent",
+    "balance_limit": "The balance would be too large",
     "batch_aborted": "The atomic batch did not happen",
     "program_archived": "The program is archived",
 }

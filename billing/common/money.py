@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-MAX_AMOUNT = 10**15
-"""The largest amount accepted from outside, in 1/100: ten trillion points or units of money."""
+MAX_AMOUNT = 10**14
+"""The largest amount accepted from outside, in 1/100: a trillion points or units of money."""
 
 _AMOUNT = re.compile(r"([+-]?)([0-9]{1,14})(?:\.([0-9]{1,2}))?", re.ASCII)
 
@@ -24,8 +25,9 @@ def parse_amount(text: str, *, signed: bool = False) -> int:
     return -value if sign == "-" else value
 
 
+@lru_cache(maxsize=65_536)
 def format_amount(value: int) -> str:
-    """Write 1250 as `"12.50"`."""
+    """Write 1250 as `"12.50"`. Cached: one receipt writes some forty amounts, mostly the same."""
     sign = "-" if value < 0 else ""
     whole, fraction = divmod(abs(value), 100)
     return f"{sign}{whole}.{fraction:02d}"

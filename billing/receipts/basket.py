@@ -10,7 +10,7 @@ from billing.catalog.model import CatalogSnapshot, Product
 from billing.catalog.service import Catalog
 from billing.common.auth import Principal
 from billing.common.errors import FieldError, ValidationFailed
-from billing.common.money import format_amount
+from billing.common.money import MAX_AMOUNT, format_amount
 from billing.programs.model import Basket, Line
 from billing.receipts.schemas import LineIn, Quantity, ReceiptIn
 
@@ -75,13 +75,17 @@ async def basket_of(
         lines.append(
             Line(
                 line.line,
-                line.sku,
+                str(line.sku),
                 group,
                 snapshot.ancestry(group),
                 int(line.amount),
                 line.promo,
                 excluded,
             )
+        )
+    if sum(line.amount for line in lines) > MAX_AMOUNT:
+        faults.append(
+            FieldError("/receipt/lines", f"add up to more than {format_amount(MAX_AMOUNT)}")
         )
     if faults:
         raise ValidationFailed(faults[:20])
@@ -111,7 +115,7 @@ def _group(
 ) -> tuple[str, str | None]:
     if line.group is not None:
         known = line.group in snapshot.groups
-        return line.group, None if known else f"there is no product group {line.group!r}"
+        return str(line.group), None if known else f"there is no product group {line.group!r}"
     if product is None:
         return "", f"is needed: the product {line.sku!r} is not in the catalog"
     return product.group, None

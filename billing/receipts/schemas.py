@@ -40,6 +40,8 @@ class Quantity(int):
     def text(self) -> str:
         """As on the wire, without idle zeros."""
         whole, fraction = divmod(int(self), self.UNIT)
+        if not fraction:
+            return str(whole)
         return f"{whole}.{fraction:06d}".rstrip("0").rstrip(".")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -277,7 +276,7 @@ def _complete(sale: Sale, outcome: Outcome) -> Completion:
     ]
     answer = SaleOut(
         id=transaction.id,
-        receipt_number=sale.receipt.number,
+        receipt_number=str(sale.receipt.number),
         customer_id=sale.customer.id,
         redeemed=format_amount(redeemed),
         accruals=accruals,
@@ -304,13 +303,13 @@ def _complete(sale: Sale, outcome: Outcome) -> Completion:
         sale.customer.id,
         sale.place.channel,
         sale.place.store,
-        sale.receipt.number,
+        str(sale.receipt.number),
         sale.basket.occurred_at,
         outcome.recorded_at,
         sum(line.amount for line in sale.basket.lines),
         redeemed,
         accrued,
-        _lines_json(sale),
+        _lines_json(sale, lines),
         _payments_json(sale.receipt.payments),
         encode(accruals).decode(),
     )
@@ -335,26 +334,35 @@ def _accruals(sale: Sale) -> list[AccrualOut]:
     ]
 
 
-def _lines_json(sale: Sale) -> str:
-    stored: list[dict[str, Any]] = []
-    for index, (given, line) in enumerate(zip(sale.receipt.lines, sale.basket.lines, strict=True)):
-        stored.append(
-            {
-                "line": line.number,
-                "sku": line.sku,
-                "group": line.group,
-                "quantity": given.quantity.text(),
-                "price": format_amount(given.price),
-                "amount": format_amount(line.amount),
-                "promo": line.promo,
-                "points_paid": format_amount(sale.paid[index]),
-                "accruals": {
-                    award.program: format_amount(award.by_line[index])
-                    for award in sale.awards
-                    if award.by_line[index]
-                },
-            }
+class StoredLine(msgspec.Struct):
+    """A line as billing.receipts keeps it."""
+
+    line: int
+    sku: str | None
+    group: str
+    quantity: str
+    price: str
+    amount: str
+    promo: bool
+    points_paid: str
+    accruals: dict[str, str]
+
+
+def _lines_json(sale: Sale, lines: Sequence[LineOut]) -> str:
+    stored = [
+        StoredLine(
+            line.number,
+            line.sku,
+            line.group,
+            given.quantity.text(),
+            format_amount(given.price),
+            format_amount(line.amount),
+            line.promo,
+            out.points_paid,
+            {accrual.program: accrual.points for accrual in out.accruals},
         )
+        for given, line, out in zip(sale.receipt.lines, sale.basket.lines, lines, strict=True)
+    ]
     return encode(stored).decode()
 
 
