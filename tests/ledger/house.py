@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -14,6 +14,7 @@ from ledger.audit import Report, audit, read_some
 from ledger.decide import Outcome
 from ledger.flows import Bucket, TransactionKind
 from ledger.group import Result
+from ledger.load import Connection
 from ledger.model import Transaction
 from ledger.reads import balance_as_of, balance_now
 from ledger.service import Ledger
@@ -107,7 +108,7 @@ class Customer:
 
     async def history(self) -> list[Transaction]:
         async with self.ledger.pool.acquire() as connection:
-            (found,) = await read_some(connection, [self.id])
+            (found,) = await read_some(cast(Connection, connection), [self.id])
         return found.history
 
     async def left(self, *accruals: Transaction) -> list[int]:

@@ -7,9 +7,12 @@ triggers for unbalanced transactions have nothing to refuse: a posting has two s
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from ledger.flows import Account
+from ledger.model import Transaction
 from ledger.reads import statement
 from ledger.service import Ledger
 from ledger.totals import Selection, list_postings, trial_balance
@@ -30,7 +33,7 @@ class Users:
 
     async def deal(self, hours: list[int]) -> None:
         u1, u2 = self.u1, self.u2
-        deals = [
+        deals: list[Callable[[float], Awaitable[Transaction]]] = [
             lambda at: u1.give(100, at=at),
             lambda at: u2.give(125, at=at),
             lambda at: u1.transfer(u2, 75, at=at),
@@ -64,6 +67,7 @@ class Users:
         return {total.account: total.credit - total.debit for total in found}
 
 
+ACCOUNTS: tuple[Account | None, ...] = (None, "available", "issued", "clearing")
 ALL = {"u1": 150, "u2": 50, "bank": 200, "world": -400, "clearing": 0}
 FIRST_THREE = {"u1": 25, "u2": 200, "bank": 0, "world": -225, "clearing": 0}
 UP_TO_THE_FIFTH = {"u1": 200, "u2": 150, "bank": 50, "world": -400, "clearing": 0}
@@ -102,11 +106,11 @@ async def test_1709_list_totals_and_aggregate_count_the_same(users: Users) -> No
     await users.deal([6, 7, 8, 9, 10, 11, 12])
     for hour in range(5, 14):
         for one in (None, users.u1.id, users.u2.id):
-            for account in (None, "available", "issued", "clearing"):
+            for account in ACCOUNTS:
                 selection = Selection(
                     as_of=users.clock.at(hour * HOUR),
                     customer_id=one,
-                    account=account,  # type: ignore[arg-type]
+                    account=account,
                 )
                 rows = await list_postings(users.ledger, selection, 1000)
                 for total in await trial_balance(users.ledger, selection):
