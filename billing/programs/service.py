@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any
 
 import asyncpg
@@ -172,7 +173,7 @@ def _read_definition(stored: Any) -> DefinitionIn:
 
 def _editions(rows: Sequence[asyncpg.Record]) -> tuple[Edition, ...]:
     editions: list[Edition] = []
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
+    for row, following in zip_longest(rows, rows[1:]):
         until = row["archived_at"]
         if following is not None and following["code"] == row["code"]:
             until = min(following["effective_from"], until or following["effective_from"])
