@@ -10,6 +10,10 @@ from litestar.types import Receive
 from billing.common.errors import ValidationFailed
 from billing.common.problems import BodyTooLarge, UnsupportedMediaType
 
+DRAINED = 64 << 20
+"""How much of a body that is too large is taken in all the same, and thrown away: a caller that
+is still sending when the connection is closed sees a broken connection, not the answer."""
+
 _JSON = re.compile(rb"\s*application/(json|[\w.+-]+\+json)\s*(;\s*charset=\"?utf-8\"?\s*)?", re.I)
 _NDJSON = re.compile(rb"\s*application/(x-)?ndjson\s*(;\s*charset=\"?utf-8\"?\s*)?", re.I)
 
@@ -27,6 +31,7 @@ async def read_body(
         raise UnsupportedMediaType("Send the body as Content-Type: application/json, in UTF-8.")
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and (len(announced) > 18 or int(announced) > limit):
+        await _drain(receive)
         raise _too_large(limit)
     raw = await _receive(receive, limit)
     return (
@@ -44,10 +49,21 @@ async def _receive(receive: Receive, limit: int) -> bytes:
         chunk = message["body"]
         size += len(chunk)
         if size > limit:
+            await _drain(receive, message.get("more_body", False))
             raise _too_large(limit)
         if not message.get("more_body", False):
             return chunk if not chunks else b"".join([*chunks, chunk])
         chunks.append(chunk)
+
+
+async def _drain(receive: Receive, more: bool = True) -> None:
+    size = 0
+    while more and size < DRAINED:
+        message = await receive()
+        if message["type"] != "http.request":
+            return
+        size += len(message["body"])
+        more = message.get("more_body", False)
 
 
 def _too_large(limit: int) -> ValidationFailed:
