@@ -22,7 +22,7 @@ class StoreIn(msgspec.Struct, forbid_unknown_fields=True):
     name: Name
     channel: Code
     group: Code | None = None
-    timezone: str | None = None
+    timezone: Annotated[str, msgspec.Meta(max_length=64)] | None = None
 
 
 class ProductGroupIn(msgspec.Struct, forbid_unknown_fields=True):

@@ -73,7 +73,9 @@ class _Walk:
         try:
             msgspec.convert(value, kind, strict=self._strict, dec_hook=read_hook)
         except msgspec.ValidationError as error:
-            return _in_words(str(error).partition(" - at `$")[0], kind)
+            message = str(error).partition(" - at `$")[0]
+            # What is left undecoded, such as an operation of a batch, has no faults yet.
+            return None if message.startswith("Expected `raw`") else _in_words(message, kind)
         return None
 
     def _inside(self, value: object, kind: Any, at: str) -> Iterator[FieldError]:
@@ -113,7 +115,7 @@ def _bare(kind: Any, value: object) -> tuple[Any, float]:
                 if isinstance(note, msgspec.Meta) and note.max_length is not None:
                     limit = note.max_length
         elif get_origin(kind) in (Union, UnionType):
-            others = [option for option in get_args(kind) if option is not NoneType]
+            others = [one for one in get_args(kind) if one not in (NoneType, msgspec.UnsetType)]
             chosen = others[0] if len(others) == 1 else _tagged(others, value)
             if chosen is None:
                 return kind, limit
