@@ -38,13 +38,19 @@ _NAMES = {"correction_exceeds": "return_exceeds_sale"}
 _HIT = ((b"idempotency-hit", b"true"),)
 
 
-def fingerprint(path: str, raw: bytes) -> bytes:
-    """32 bytes that differ when the operation or its body differs.
+def fingerprint(path: str, raw: bytes, principal: Principal) -> bytes:
+    """32 bytes that differ when the operation, its body or the place it is for differs.
 
     Taken over the JSON that came, with its members sorted: white space and order do not matter,
-    and a later version of ours, with more fields, still recognises the request.
+    and a later version of ours, with more fields, still recognises the request. What the key is
+    bound to counts as said: two stores that send the same words mean two operations.
     """
-    canonical = _canonical.encode(msgspec.json.decode(raw)) if raw else b""
+    document = msgspec.json.decode(raw) if raw else None
+    if isinstance(document, dict):
+        for name, bound in (("channel", principal.channel), ("store", principal.store)):
+            if bound is not None and document.get(name) is None:
+                document[name] = bound
+    canonical = _canonical.encode(document) if raw else b""
     return hashlib.sha256(path.encode() + b"\n" + canonical).digest()
 
 
@@ -58,7 +64,7 @@ class Request(msgspec.Struct, frozen=True):
     raw: bytes
 
     def fingerprint(self) -> bytes:
-        return fingerprint(self.path, self.raw)
+        return fingerprint(self.path, self.raw, self.principal)
 
     def refusing(
         self,
