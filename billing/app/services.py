@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
@@ -58,6 +59,7 @@ class Services:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Started on entering, stopped on leaving. Starts with the database away, too."""
+        spare_the_collector()
         await self.catalog.start()
         await self.ledger.start()
         try:
@@ -67,6 +69,17 @@ class Services:
             await self.catalog.stop()
             await self.health.close()
             await self.database.close()
+
+
+def spare_the_collector() -> None:
+    """Let Python's cycle collector look at long-lived objects rarely.
+
+    A request makes thousands of objects and hardly a cycle; by default the collector took a
+    quarter of the process's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
 
 
 def build_services(settings: Settings, clock: Clock = utc_now) -> Services:

@@ -86,8 +86,6 @@ CREATE TABLE ledger.postings (
     occurred_at timestamptz NOT NULL,
     recorded_at timestamptz NOT NULL,
     PRIMARY KEY (customer_id, version, seq),
-    CONSTRAINT postings_transaction_fkey FOREIGN KEY (customer_id, version)
-        REFERENCES ledger.transactions (customer_id, version),
     CONSTRAINT postings_flow_check CHECK ((kind, debit, credit) IN ({_FLOWS}))
 );
 CREATE INDEX postings_recorded_at_idx ON ledger.postings USING brin (recorded_at);
@@ -176,6 +174,21 @@ END $$
 """
 
 
+# What a foreign key would see to, asked once a statement instead of once a row.
+_NO_ORPHANS = """
+CREATE FUNCTION ledger.refuse_orphans() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM added a WHERE NOT EXISTS (
+        SELECT FROM ledger.transactions t
+        WHERE t.customer_id = a.customer_id AND t.version = a.version)) THEN
+        RAISE EXCEPTION 'a posting of ledger.postings has no transaction'
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NULL;
+END $$
+"""
+
+
 def _run(script: str) -> None:
     for statement in script.split(";\n"):
         op.execute(statement)
@@ -186,6 +199,12 @@ def upgrade() -> None:
     op.execute("CREATE SCHEMA IF NOT EXISTS ledger")
     op.execute("CREATE SCHEMA IF NOT EXISTS billing")
     _run(_TABLES)
+    op.execute(_NO_ORPHANS)
+    op.execute(
+        "CREATE TRIGGER postings_no_orphans AFTER INSERT ON ledger.postings"
+        " REFERENCING NEW TABLE AS added"
+        " FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_orphans()"
+    )
     op.execute(_REFUSE)
     for table in _JOURNAL:
         op.execute(
