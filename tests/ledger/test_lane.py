@@ -230,8 +230,11 @@ async def test_a_connection_lost_on_the_way(
 ) -> None:
     """With a key or a source the command goes on, once; without, nobody may know: Unavailable."""
     superuser = await asyncpg.connect(database.superuser_url)
-    safe = {"key": {"key": "k", "complete": answer(201, b"")}, "source": {"source": "receipt"}}
-    for more in safe.values():
+    safe: list[dict[str, Any]] = [
+        {"key": "k", "complete": answer(201, b"")},
+        {"source": "receipt"},
+    ]
+    for more in safe:
         one = Customer(ledger, clock)
         async with held(database, one):
             task = asyncio.create_task(ledger.execute(give(one, **more)))
