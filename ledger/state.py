@@ -13,7 +13,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.flows import Account, TransactionKind
+from ledger.flows import TransactionKind
 from ledger.model import Balances, Hold, HoldStatus, Lot, Posting, Transaction
 
 
@@ -103,27 +103,43 @@ class CustomerState:
         if lot is None:
             lot = _new_lot(posting, occurred_at)
         put_in = lot.amount + amount if debit in _SOURCES else lot.amount
-        available = lot.available + _moved("available", debit, credit, amount)
-        deferred = lot.deferred + _moved("deferred", debit, credit, amount)
-        held = lot.held + _moved("held", debit, credit, amount)
-        redeemed = lot.redeemed + _moved("redeemed", debit, credit, amount)
+        available, deferred, held, redeemed = lot.available, lot.deferred, lot.held, lot.redeemed
+        if debit == "available":
+            available -= amount
+        elif debit == "deferred":
+            deferred -= amount
+        elif debit == "held":
+            held -= amount
+        elif debit == "redeemed":
+            redeemed -= amount
+        elif debit == "debt":
+            self.debt += amount
+        if credit == "available":
+            available += amount
+        elif credit == "deferred":
+            deferred += amount
+        elif credit == "held":
+            held += amount
+        elif credit == "redeemed":
+            redeemed += amount
+        elif credit == "debt":
+            self.debt -= amount
         revoked, owed = lot.revoked, lot.owed
         if posting.kind == "revoke":
             revoked += amount
             owed += amount if debit == "debt" else 0
         elif posting.kind == "settle":
             owed -= amount
-        low = min(available, deferred, held, redeemed, owed)
-        if self.strict and (low < 0 or revoked > put_in):
-            raise Impossible(f"{posting.kind} of {amount} leaves lot {lot.id} below zero")
+        if self.strict:
+            if min(available, deferred, held, redeemed, owed) < 0 or revoked > put_in:
+                raise Impossible(f"{posting.kind} of {amount} leaves lot {lot.id} below zero")
+            if self.debt < 0:
+                raise Impossible(f"{posting.kind} of {amount} leaves a debt below zero")
         self.available += available - lot.available
         if lot.bucket == "promo":
             self.promo += available - lot.available
         self.deferred += deferred - lot.deferred
         self.held += held - lot.held
-        self.debt -= _moved("debt", debit, credit, amount)
-        if self.strict and self.debt < 0:
-            raise Impossible(f"{posting.kind} of {amount} leaves a debt below zero")
         self.touched_lots.add(lot.id)
         self.lots[lot.id] = Lot(
             lot.id,
@@ -193,12 +209,6 @@ class CustomerState:
 
 
 _SOURCES = frozenset(("issued", "adjustment", "clearing"))
-
-
-def _moved(account: Account, debit: Account, credit: Account, amount: int) -> int:
-    if credit == account:
-        return amount
-    return -amount if debit == account else 0
 
 
 def _hold_end(kind: TransactionKind, captured: int) -> HoldStatus:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 from datetime import datetime
+from functools import lru_cache
 from types import GenericAlias
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -128,7 +129,15 @@ def read_hook(kind: type, value: Any) -> Any:
     from_wire = getattr(kind, "from_wire", None)
     if from_wire is None:
         raise NotImplementedError(f"{kind} is not a wire type")
+    # Skus, groups and prices come again and again; a time or a long text does not.
+    if type(value) is str and len(value) <= MAX_CODE and kind is not Instant:
+        return _read_again(kind, value)
     return from_wire(value)
+
+
+@lru_cache(maxsize=32_768)
+def _read_again(kind: Any, value: str) -> Any:
+    return kind.from_wire(value)
 
 
 def write_hook(value: Any) -> Any:
