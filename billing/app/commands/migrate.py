@@ -19,7 +19,7 @@ NEEDS = ("DATABASE_URL",)
 DESCRIPTION = """\
 Brings the database to the newest revision, as the role of BONUS_OWNER_DATABASE_URL (or of
 DATABASE_URL when that is not set). Safe to start several times and from several machines at once:
-one migrates, the others wait and then find nothing to do. A migration that cannot have a table
+one migrates, the others wait and then find nothing to do. A migration that cannot lock a table
 within seconds gives up without changing anything, so that tills never wait behind it; start it
 again."""
 

@@ -18,7 +18,8 @@ A FILE is either lines of receipts (a CSV with the columns of "The Complete
 Journey", earning by the published programs, three receipts in ten paying with
 points) or purchases whose points are stated (JSON lines, posted as they
 stand). Both may be gzipped. Stores, products and customers that the service
-does not know are created first; phone numbers are made up.
+does not know are created first; phone numbers are made up: do not replay into
+a database that serves real customers.
 
 Idempotency keys derive from the data: posting a file again changes nothing.
 Ctrl-C ends after the receipts under way; the same command then goes on.
@@ -38,7 +39,9 @@ def add(subparsers: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="receipts, told by their content"
+    )
     parser.add_argument("--url", help="where the service is (default: BONUS_HOST and BONUS_PORT)")
     parser.add_argument(
         "--key",

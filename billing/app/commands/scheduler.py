@@ -12,13 +12,13 @@ NEEDS = ("DATABASE_URL", "REDIS_URL")
 
 DESCRIPTION = """\
 Sends work to the workers by the clock. Several may run: one sends, the others wait to take over
-(an advisory lock in the database decides)."""
+(an advisory lock in the database decides). Needs DATABASE_URL and REDIS_URL."""
 
 
 def add(subparsers: Any) -> None:
     subparsers.add_parser(
         "scheduler",
-        help="run the scheduler",
+        help="run the process that wakes the workers",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -18,7 +18,7 @@ NEEDS = ("DATABASE_URL", "BONUS_SECRET_KEY")
 DESCRIPTION = """\
 Serves the HTTP API on BONUS_HOST and BONUS_PORT with BONUS_API_PROCESSES processes. On SIGTERM or
 Ctrl-C it takes no new connections, answers what it has accepted, commits, and ends. A process
-that dies is replaced."""
+that dies is replaced. Needs DATABASE_URL and BONUS_SECRET_KEY; tills do without Redis."""
 
 BACKLOG = 4096
 KILL_AFTER_S = 30

@@ -16,7 +16,8 @@ RECALLS = False
 DESCRIPTION = """\
 Starts the whole service: an embedded PostgreSQL and Redis (unless DATABASE_URL and REDIS_URL name
 others), migrations, the API, a worker and the scheduler. A new database gets a demo chain. Ctrl-C
-stops all of it; the data stays in BONUS_DATA_DIR (.data) for the next time."""
+stops all of it; the data stays in BONUS_DATA_DIR (.data) for the next time. Is the port taken? Then
+BONUS_PORT=8081 bonus up."""
 
 
 def add(subparsers: Any) -> None:

@@ -11,13 +11,14 @@ NEEDS = ("DATABASE_URL", "REDIS_URL")
 
 DESCRIPTION = """\
 Runs a worker: it books activations, expiries and hold timeouts early. Run as many as you like.
-Nothing is lost when none runs: points are right at the till without them, reports are later."""
+Nothing is lost when none runs: points are right at the till without them, reports are later.
+Needs DATABASE_URL and REDIS_URL."""
 
 
 def add(subparsers: Any) -> None:
     subparsers.add_parser(
         "worker",
-        help="run a worker",
+        help="run a worker, which books what is due early",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
