@@ -17,6 +17,7 @@ from billing.receipts.slip import language_of
     may=("pos", "site", "finance", "admin"),
     body=BatchIn,
     answers={200: BatchOut},
+    patience_s=30,
     examples={
         "a till was offline": {
             "mode": "independent",

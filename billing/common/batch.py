@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Context
 from typing import Generic, TypeVar
 
+from billing.common import deadline
 from billing.common.errors import Overloaded
 
 K = TypeVar("K")
@@ -31,16 +33,23 @@ class Batcher(Generic[K, V]):
         self._runner: asyncio.Task[None] | None = None
 
     async def get(self, key: K) -> V | None:
-        """The value of `key`, or None. Raises what `load` raised, or Overloaded when full."""
+        """The value of `key`, or None. Raises what `load` raised, or Overloaded: too many are
+        waiting, or the request's time is over.
+        """
         future = self._gathering.get(key)
         if future is None:
             if len(self._gathering) >= self._max_waiting:
                 raise Overloaded("Too many look-ups are waiting; try again in a second.")
             future = self._gathering[key] = asyncio.get_running_loop().create_future()
             if self._runner is None:
-                self._runner = asyncio.create_task(self._run())
+                # Of no request: it serves those to come, too, who have more patience left.
+                self._runner = asyncio.create_task(self._run(), context=Context())
         # Shielded: a caller that gives up must not take the answer from the others.
-        return await asyncio.shield(future)
+        try:
+            async with asyncio.timeout(deadline.left()):
+                return await asyncio.shield(future)
+        except TimeoutError:
+            raise Overloaded("The database does not answer; repeat the request shortly.") from None
 
     async def get_many(self, keys: list[K]) -> dict[K, V]:
         """The values of `keys` that exist."""

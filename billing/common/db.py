@@ -18,13 +18,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from billing.common import deadline
 from billing.common.errors import Overloaded
 
 CONNECT_TIMEOUT_S = 1.0
 POOL_TIMEOUT_S = 0.8
-ANSWER_TIMEOUT_S = 1.8
-"""How long an ordinary request waits for the database before it is told to come back."""
 
+ANSWER_TIMEOUT_S = deadline.PATIENCE_S
 APPLICATION_ROLE = "bonus_app"
 
 _COME_AGAIN = ("08", "53", "57P", "57014", "25006", "40001", "40P01", "55P03", "XX000")
@@ -71,11 +71,14 @@ class Database:
         self._readers: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def fetch(
-        self, query: str, *args: object, timeout_s: float = ANSWER_TIMEOUT_S
+        self, query: str, *args: object, timeout_s: float | None = None
     ) -> list[asyncpg.Record]:
-        """One statement in one round trip, outside a transaction. `$1`, `$2` … in `query`."""
+        """One statement in one round trip, outside a transaction. `$1`, `$2` … in `query`.
+
+        Without `timeout_s` it has what is left of the request's time.
+        """
         with overloaded_when_away():
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(deadline.left() if timeout_s is None else timeout_s):
                 pool = await self._pool()
                 connection = await pool.acquire()
                 try:
@@ -101,13 +104,16 @@ class Database:
 
     @asynccontextmanager
     async def transaction(
-        self, *, timeout_s: float = ANSWER_TIMEOUT_S
+        self, *, timeout_s: float | None = None
     ) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed when the block ends, rolled back when it raises.
 
         Raises Overloaded when the database is away, or when block and commit together take
-        longer than `timeout_s`; whether it was committed is then unknown.
+        longer than `timeout_s` (what is left of the request's time, when not given); whether it
+        was committed is then unknown.
         """
+        if timeout_s is None:
+            timeout_s = deadline.left()
         async with self._connection(timeout_s) as connection:
             await connection.begin()
             yield connection

@@ -27,6 +27,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope
 from typing_extensions import TypeVar as DefaultTypeVar
 
+from billing.common import deadline
 from billing.common.answer import Answer
 from billing.common.auth import NOBODY, Authenticator, Principal, Role
 from billing.common.body import read_body
@@ -82,6 +83,7 @@ class Operation:
     idempotent: bool
     examples: Mapping[str, Any]
     ndjson: bool
+    patience_s: float
 
 
 def operation(
@@ -98,11 +100,13 @@ def operation(
     idempotent: bool = False,
     examples: Mapping[str, Any] | None = None,
     ndjson: bool = False,
+    patience_s: float = deadline.PATIENCE_S,
 ) -> Callable[[Handler], Operation]:
     """Declare an operation; see the module.
 
     `path` names its parameters in braces. `conflicts` are the 409 codes it may give. `ndjson`
     takes a list's items a line each, too. `examples` are bodies by name, for the documentation.
+    `patience_s` is how long the caller waits once the body is in; then it hears 503.
     """
 
     def declare(handler: Handler) -> Operation:
@@ -121,6 +125,7 @@ def operation(
             idempotent=idempotent,
             examples=examples or {},
             ndjson=ndjson,
+            patience_s=patience_s,
         )
 
     return declare
@@ -178,6 +183,7 @@ def _runner(
         scope: Scope, receive: Receive, headers: Mapping[bytes, bytes], request_id: str
     ) -> Answer:
         principal = NOBODY
+        deadline.start(declared.patience_s)
         if may is not None:
             secret = headers.get(b"authorization")
             principal = keys.known(secret) or await keys.authenticate(secret)
@@ -185,7 +191,9 @@ def _runner(
         key = idempotency_key(headers) if declared.idempotent else ""
         raw = b""
         if wants_body:
+            left = deadline.left()
             raw = await read_body(receive, headers, runtime.max_body_bytes, declared.ndjson)
+            deadline.start(left)
         call: Call[Any, Any] = Call(
             principal=principal,
             body=decode_body(raw, body_type) if body_type is not None else None,

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from billing.common import deadline
 from billing.common.answer import JSON, Answer
 from billing.common.auth import Principal
 from billing.common.errors import (
@@ -137,13 +138,13 @@ def refusal_of(problem: Problem) -> Refusal:
     return Refusal(problem.code, problem.detail, **problem.members)
 
 
-async def carry_out(ledger: Ledger, command: commands.Command, timeout_s: float = 1.8) -> Answer:
+async def carry_out(ledger: Ledger, command: commands.Command) -> Answer:
     """Give a command with a key to the ledger; back after its commit.
 
     Raises IdempotencyKeyReused, and Overloaded when it is not known to have happened.
     """
     with told():
-        result = await ledger.execute(command, timeout_s)
+        result = await ledger.execute(command, deadline.left())
     return answered(result)
 
 

@@ -1,0 +1,28 @@
+"""How long the caller of a request still waits: one patience for all that is done on its behalf.
+
+Without it a request that waits for the database several times, each within its limit, would
+answer long after its caller was promised to hear something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+
+PATIENCE_S = 1.8
+"""How long an ordinary request waits for the database before it is told to come back."""
+
+_ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
+
+
+def start(seconds: float) -> None:
+    """What this task awaits from now on has `seconds` altogether."""
+    _ends_at.set(asyncio.get_running_loop().time() + seconds)
+
+
+def left() -> float:
+    """Seconds that are left of the request; PATIENCE_S outside of one."""
+    ends_at = _ends_at.get()
+    if ends_at is None:
+        return PATIENCE_S
+    return max(ends_at - asyncio.get_running_loop().time(), 0.0)
