@@ -116,7 +116,7 @@ async def test_same_priority_and_expiry_older_first_use_120(one: Customer, clock
     assert await one.left(old, young) == [0, 80]
 
 
-async def test_100_000_grants_use_99(one: Customer, clock: Clock) -> None:
+async def test_100_000_grants_use_99(one: Customer) -> None:
     first = 100_000
     for start in range(0, 100_000, 20_000):
         grants = [lot(100, expires=first - n) for n in range(start, start + 20_000)]
@@ -127,8 +127,6 @@ async def test_100_000_grants_use_99(one: Customer, clock: Clock) -> None:
     state = await one.state()
     assert (len(state.lots), state.lots[earliest].available) == (100_000, 1)
     assert state.available == 100 * 100_000 - 99
-    clock.seconds = 1
-    assert await one.available() == 100 * 99_999
 
 
 async def test_daily_recurring_100_use_120(one: Customer, clock: Clock) -> None:

@@ -43,10 +43,6 @@ POISONS: dict[str, Callable[[Customer], c.Command]] = {
     "NUL in the key": lambda one: give(one, key="\0", complete=answer(201, b"")),
     "NUL in the source": lambda one: give(one, source="\0"),
     "half a character": lambda one: give(one, author="\ud800"),
-    "more points than 64 bits": lambda one: give(one, 2**63),
-    "a sum of more than 64 bits": lambda one: one.command(
-        "accrual", c.Accrue((c.Grant("base", ((None, 2**62), ("a", 2**62))),))
-    ),
     "a status that is none": lambda one: give(one, key="k", complete=answer(2**15, b"")),
     "an answer that is no bytes": lambda one: give(one, key="k", complete=answer(201, "text")),
     "a rider's row that violates a constraint": lambda one: give(
@@ -86,6 +82,21 @@ async def test_a_poison_command_fails_alone(
         *(ledger.execute(command) for command in group), return_exceptions=True
     )
     assert [isinstance(fate, Result) for fate in fates] == [True, True, False, True, True]
+
+
+@pytest.mark.parametrize("points", [2**60, 2**63, 2**200])
+async def test_more_points_than_can_be_counted_are_refused(
+    ledger: Ledger, clock: Clock, points: int
+) -> None:
+    """A refusal, so nobody's group is split for it; up to the limit everything is counted."""
+    one, other = Customer(ledger, clock), Customer(ledger, clock)
+    await one.give(2**59)
+    fates = await ledger.execute_many([give(one, points), give(other), give(one, 2**59)])
+    assert isinstance(fates[0], Refusal)
+    assert fates[0].code == "balance_limit"
+    assert [isinstance(fate, Result) for fate in fates[1:]] == [True, True]
+    assert await one.available() == 2**60
+    assert ledger.bulk_lane.groups == 1
 
 
 async def test_a_rejected_group_splits_in_halves(ledger: Ledger, clock: Clock) -> None:
