@@ -33,7 +33,7 @@ class Problem(Exception):
 
     status: ClassVar[int] = 500
     code: str = "internal_error"
-    title: ClassVar[str] = "Internal error"
+    title: str = "Internal error"
 
     def __init__(self, detail: str, **members: Any) -> None:
         super().__init__(detail)
@@ -96,16 +96,20 @@ CONFLICTS = {
     "balance_limit": "The balance would be too large",
     "batch_aborted": "The atomic batch did not happen",
     "program_archived": "The program is archived",
+    "same_customer": "A transfer needs two customers",
 }
+"""The code of every 409, and its title."""
 
 
 class Conflict(Problem):
+    """`code` is one of `CONFLICTS`, which gives the title."""
+
     status = 409
-    title = "The state does not allow it"
 
     def __init__(self, code: str, detail: str, **members: Any) -> None:
         super().__init__(detail, **members)
         self.code = code
+        self.title = CONFLICTS[code]
 
 
 class IdempotencyKeyReused(Problem):

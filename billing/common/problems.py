@@ -19,13 +19,13 @@ log = structlog.stdlib.get_logger(__name__)
 
 class BodyTooLarge(ValidationFailed):
     status: ClassVar[int] = 413
-    title: ClassVar[str] = "The body is too large"
+    title = "The body is too large"
 
 
 class MethodNotAllowed(Problem):
     status: ClassVar[int] = 405
     code = "method_not_allowed"
-    title: ClassVar[str] = "This address does not take that method"
+    title = "This address does not take that method"
 
     def __init__(self, detail: str, allow: str) -> None:
         super().__init__(detail)
@@ -35,7 +35,7 @@ class MethodNotAllowed(Problem):
 class UnsupportedMediaType(Problem):
     status: ClassVar[int] = 415
     code = "unsupported_media_type"
-    title: ClassVar[str] = "The body must be JSON"
+    title = "The body must be JSON"
 
 
 def problem_answer(problem: Problem, request_id: str) -> Answer:

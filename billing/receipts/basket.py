@@ -36,8 +36,15 @@ async def place_of(
         raise ValidationFailed.at("/channel", "is needed: this key is not bound to a channel")
     if store is None:
         return Place(channel, None, None, timezone)
-    known = catalog.current().stores[store]
-    return Place(channel, store, known.group, known.timezone or timezone)
+    snapshot = catalog.current()
+    zone = timezone_of(snapshot, store, timezone)
+    return Place(channel, store, snapshot.stores[store].group, zone)
+
+
+def timezone_of(catalog: CatalogSnapshot, store: str | None, chain: str) -> str:
+    """The IANA name of the zone that counts at a store: its own, else the chain's."""
+    known = catalog.stores.get(store or "")
+    return (known and known.timezone) or chain
 
 
 async def basket_of(

@@ -22,7 +22,7 @@ from billing.programs.calculation import by_group, calculate, pay_with_points, p
 from billing.programs.model import Award, Basket
 from billing.programs.service import ProgramBook
 from billing.receipts import store
-from billing.receipts.basket import Place, basket_of, place_of
+from billing.receipts.basket import Place, basket_of, place_of, timezone_of
 from billing.receipts.schemas import (
     AccrualIn,
     AccrualOut,
@@ -158,14 +158,15 @@ class Sales:
             for one in (transaction, *corrections)
             for posting in one.postings
         ]
+        zone = ZoneInfo(timezone_of(self._catalog.current(), row["store"], self._timezone))
         return StoredReceipt(
             id=row["id"],
             customer_id=row["customer_id"],
             channel=row["channel"],
             store=row["store"],
             number=row["number"],
-            occurred_at=row["occurred_at"],
-            recorded_at=row["recorded_at"],
+            occurred_at=row["occurred_at"].astimezone(zone),
+            recorded_at=row["recorded_at"].astimezone(zone),
             total=format_amount(row["total"]),
             redeemed=format_amount(row["redeemed"]),
             accrued=format_amount(row["accrued"]),
@@ -174,7 +175,11 @@ class Sales:
             programs=msgspec.json.decode(row["programs"]),
             postings=postings,
             returns=[
-                {"transaction_id": one.id, "kind": one.kind, "occurred_at": one.occurred_at}
+                {
+                    "transaction_id": one.id,
+                    "kind": one.kind,
+                    "occurred_at": one.occurred_at.astimezone(zone),
+                }
                 for one in corrections
             ],
         )
@@ -317,7 +322,8 @@ def _complete(sale: Sale, outcome: Outcome) -> Completion:
 
 
 def _accruals(sale: Sale) -> list[AccrualOut]:
-    at = sale.basket.occurred_at
+    zone = ZoneInfo(sale.place.timezone)
+    at = sale.basket.occurred_at.astimezone(zone)
     stated = [
         AccrualOut(None, None, s.bucket, format_amount(s.points), at, None) for s in sale.stated
     ]
@@ -327,8 +333,8 @@ def _accruals(sale: Sale) -> list[AccrualOut]:
             award.version,
             award.bucket,
             format_amount(award.points),
-            award.available_from or at,
-            award.expires_at,
+            award.available_from.astimezone(zone) if award.available_from else at,
+            award.expires_at.astimezone(zone) if award.expires_at else None,
         )
         for award in sale.awards
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -22,7 +22,7 @@ from billing.customers.directory import CustomerDirectory
 from billing.customers.model import Customer
 from billing.programs.calculation import by_group, pay_with_points, payable
 from billing.programs.model import Basket, Line
-from billing.receipts.basket import Place, basket_of, place_of
+from billing.receipts.basket import Place, basket_of, place_of, timezone_of
 from billing.redemptions import store
 from billing.redemptions.schemas import (
     CaptureIn,
@@ -181,21 +181,17 @@ class Redemptions:
             status = "held" if hold.status == "open" else hold.status
         amount = hold.captured if hold and status == "captured" else held.points
         paid = pay_with_points(held.basket, amount)
+        zone = ZoneInfo(held.place.timezone)
         return RedemptionOut(
             id=held.id,
             customer_id=held.customer_id,
             receipt_number=held.number,
             status=status,
             points=format_amount(amount),
-            parts=_parts(transaction.postings),
+            parts=_parts(transaction.postings, zone),
             lines=_lines(held.basket, paid),
-            hold_expires_at=hold.expires_at if hold else None,
-            balance=balance_document(
-                state,
-                at=self._ledger.clock(),
-                zone=ZoneInfo(held.place.timezone),
-                complete=True,
-            ),
+            hold_expires_at=hold.expires_at.astimezone(zone) if hold else None,
+            balance=balance_document(state, at=self._ledger.clock(), zone=zone, complete=True),
         )
 
     def _ending(
@@ -225,8 +221,9 @@ class Redemptions:
         if row is None:
             raise NotFound(f"There is no redemption {redemption_id}.")
         request.principal.bind(row["channel"], row["store"])
-        known = self._catalog.current().stores.get(row["store"] or "")
-        timezone = known.timezone if known and known.timezone else self._timezone
+        snapshot = self._catalog.current()
+        known = snapshot.stores.get(row["store"] or "")
+        timezone = timezone_of(snapshot, row["store"], self._timezone)
         place = Place(row["channel"], row["store"], known.group if known else None, timezone)
         return Held(
             row["id"],
@@ -256,25 +253,21 @@ def _document(held: Held, outcome: Outcome, status: Status) -> RedemptionOut:
     paid = [0] * len(held.basket.lines)
     if status != "released":
         paid = pay_with_points(held.basket, amount)
+    zone = ZoneInfo(held.place.timezone)
     return RedemptionOut(
         id=held.id,
         customer_id=held.customer_id,
         receipt_number=held.number,
         status=status,
         points=format_amount(amount),
-        parts=_parts(transaction.postings),
+        parts=_parts(transaction.postings, zone),
         lines=_lines(held.basket, paid),
-        hold_expires_at=outcome.hold.expires_at if outcome.hold else None,
-        balance=balance_document(
-            outcome.state,
-            at=outcome.recorded_at,
-            zone=ZoneInfo(held.place.timezone),
-            complete=True,
-        ),
+        hold_expires_at=outcome.hold.expires_at.astimezone(zone) if outcome.hold else None,
+        balance=balance_document(outcome.state, at=outcome.recorded_at, zone=zone, complete=True),
     )
 
 
-def _parts(postings: Sequence[Posting]) -> list[PartOut]:
+def _parts(postings: Sequence[Posting], zone: ZoneInfo) -> list[PartOut]:
     """From which lots: the spent ones of a capture, else the held or released ones."""
     spent = [p for p in postings if p.kind in ("redeem", "capture")] or list(postings)
     sums: dict[UUID, int] = {}
@@ -282,9 +275,13 @@ def _parts(postings: Sequence[Posting]) -> list[PartOut]:
         sums[posting.lot_id] = sums.get(posting.lot_id, 0) + posting.amount
     terms = {posting.lot_id: posting for posting in spent}
     return [
-        PartOut(lot, terms[lot].bucket, format_amount(amount), terms[lot].expires_at)
+        PartOut(lot, terms[lot].bucket, format_amount(amount), _local(terms[lot].expires_at, zone))
         for lot, amount in sums.items()
     ]
+
+
+def _local(moment: datetime | None, zone: ZoneInfo) -> datetime | None:
+    return moment.astimezone(zone) if moment else None
 
 
 def _lines(basket: Basket, paid: Sequence[int]) -> list[PaidLineOut]:
