@@ -83,8 +83,9 @@ class Database:
                 connection = await pool.acquire()
                 try:
                     return await connection.fetch(query, *args)
-                except asyncio.CancelledError:
+                except (asyncio.CancelledError, asyncpg.InternalClientError):
                     # Dropped, not cancelled: cancelling would wait for a server that is silent.
+                    # And the driver may have lost its place when the server died.
                     connection.terminate()
                     raise
                 finally:
@@ -164,7 +165,7 @@ def is_away(error: BaseException) -> bool:
         return (error.sqlstate or "").startswith(_COME_AGAIN)
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in str(error) or "connection was" in str(error)
-    return isinstance(error, OSError | TimeoutError | PoolTimeout)
+    return isinstance(error, OSError | TimeoutError | PoolTimeout | asyncpg.InternalClientError)
 
 
 def _server_settings(role: str | None, application: str) -> dict[str, str]:
