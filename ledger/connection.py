@@ -1,0 +1,16 @@
+"""A connection that is dropped when whoever waited for its statement gives up."""
+
+from __future__ import annotations
+
+import asyncpg
+
+
+class ImpatientConnection(asyncpg.Connection[asyncpg.Record]):
+    """On a cancelled statement the driver would ask the server to stop and wait for its word.
+
+    A server that is silent gives none: the caller, its deadline over, would wait on, and a pool
+    would fill with such connections.
+    """
+
+    def _cancel_current_command(self, *waiters: object) -> None:
+        self.terminate()
