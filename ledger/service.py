@@ -16,6 +16,7 @@ import asyncpg
 
 from ledger import sql
 from ledger.commands import Command
+from ledger.connection import ImpatientConnection
 from ledger.errors import Unavailable
 from ledger.group import Clock, Fate, Result
 from ledger.lane import Lane
@@ -151,6 +152,7 @@ class Ledger:
             max_size=size,
             timeout=self._connect_timeout_s,
             command_timeout=30,
+            connection_class=ImpatientConnection,
             server_settings={
                 "role": "bonus_app",
                 "application_name": name,
@@ -164,4 +166,5 @@ class Ledger:
             timeout=self._connect_timeout_s,
             server_settings=sql.LANE_SETTINGS,
             statement_cache_size=200,
+            connection_class=ImpatientConnection,
         )

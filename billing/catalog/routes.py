@@ -126,7 +126,7 @@ async def list_products(call: Call[None, PageQuery]) -> Answer:
 
 
 @operation("POST", "/v1/products/import", summary="Create or change up to 10,000 products",
-           tag=_TAG, may=("admin",), body=schemas.ProductList, ndjson=True,
+           tag=_TAG, may=("admin",), body=schemas.ProductList, ndjson=True, patience_s=30,
            answers={200: schemas.ImportOut},
            examples={"two": [{"sku": "milk-1", "name": "Milk 3.2 %, 1 l", "group": "dairy"},
                              {"sku": "vodka-1", "name": "Vodka", "group": "spirits",

@@ -31,6 +31,7 @@ _TAG = "Ledger"
     may=("finance", "bi", "admin"),
     query=TrialBalanceQuery,
     answers={200: TrialBalanceOut},
+    patience_s=30,
 )
 async def read_trial_balance(call: Call[None, TrialBalanceQuery]) -> Answer:
     """What left (`debit`) and what arrived in (`credit`) every account: both columns have the
@@ -57,6 +58,7 @@ async def read_trial_balance(call: Call[None, TrialBalanceQuery]) -> Answer:
     may=("finance", "bi", "admin"),
     query=PostingsQuery,
     answers={200: LedgerPostingPage},
+    patience_s=30,
 )
 async def list_ledger_postings(call: Call[None, PostingsQuery]) -> Answer:
     """In the order they were recorded: what a trial balance with the same filters adds up."""
