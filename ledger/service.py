@@ -7,7 +7,7 @@ campaigns, sweeps) has a lane of its own, so that a till never waits behind a th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeAlias
 from uuid import UUID
@@ -72,7 +72,7 @@ class Ledger:
     async def start(self) -> None:
         """Start the lanes. The database may be away: commands then hear so."""
         self._pool = await self._read_pool(self._readers, "bonus reader")
-        self._report_pool = await self._read_pool(self._reporters, "bonus reports")
+        self._report_pool = await self._read_pool(self._reporters, "bonus reports", setup=_hear)
         for lane in self._all_lanes():
             lane.start()
 
@@ -145,7 +145,12 @@ class Ledger:
     def _all_lanes(self) -> list[Lane]:
         return [*self.lanes, self.bulk_lane]
 
-    async def _read_pool(self, size: int, name: str) -> Pool:
+    async def _read_pool(
+        self,
+        size: int,
+        name: str,
+        setup: Callable[[Connection], Awaitable[None]] | None = None,
+    ) -> Pool:
         return await asyncpg.create_pool(
             self._url,
             min_size=0,
@@ -153,6 +158,7 @@ class Ledger:
             timeout=self._connect_timeout_s,
             command_timeout=30,
             connection_class=ImpatientConnection,
+            setup=setup,
             server_settings={
                 "role": "bonus_app",
                 "application_name": name,
@@ -168,3 +174,8 @@ class Ledger:
             statement_cache_size=200,
             connection_class=ImpatientConnection,
         )
+
+
+async def _hear(connection: Connection) -> None:
+    """A long read may take its time, but a database that is away is to be told at once."""
+    await connection.fetchval("SELECT 1", timeout=1.0)
