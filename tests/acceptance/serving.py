@@ -100,6 +100,11 @@ class Serving:
         finally:
             self.kill()
 
+    def complaints(self) -> str:
+        """What it logged as an error of its own."""
+        lines = self.log.read_text().splitlines()
+        return "\n".join(line for line in lines if '"level": "error"' in line)
+
     def bonus(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run another command of `bonus` beside it."""
         return subprocess.run(
