@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -149,7 +149,7 @@ class Ledger:
         self,
         size: int,
         name: str,
-        setup: Callable[[Connection], Awaitable[None]] | None = None,
+        setup: Callable[[Any], Awaitable[None]] | None = None,
     ) -> Pool:
         return await asyncpg.create_pool(
             self._url,
