@@ -7,7 +7,7 @@ campaigns, sweeps) has a lane of its own, so that a till never waits behind a th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -149,7 +149,7 @@ class Ledger:
         self,
         size: int,
         name: str,
-        setup: Callable[[Any], Awaitable[None]] | None = None,
+        setup: Callable[[Any], Coroutine[Any, Any, None]] | None = None,
     ) -> Pool:
         return await asyncpg.create_pool(
             self._url,
