@@ -12,9 +12,9 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ledger.flows import FLOWS
+from ledger.flows import FLOWS, MAY_HOLD
 from ledger.load import Connection, balance_state, read_hold, read_lot
-from ledger.model import Hold, Lot, Transaction
+from ledger.model import Hold, Lot, Posting, Transaction
 from ledger.reads import TRANSACTION_COLUMNS, read_transactions
 from ledger.sql import LOT_COLUMNS, POSTING_COLUMNS
 from ledger.state import CustomerState, Impossible
@@ -69,6 +69,18 @@ _WHOLE: tuple[tuple[str, str, str], ...] = (
         "belongs to a customer without transactions",
         """SELECT customer_id, id::text FROM ledger.lots l WHERE NOT EXISTS (
              SELECT FROM ledger.transactions t WHERE t.customer_id = l.customer_id)""",
+    ),
+    (
+        "posting",
+        "is missing before it",
+        """SELECT customer_id, format('version %s, seq %s', version, max(seq))
+           FROM ledger.postings GROUP BY customer_id, version HAVING max(seq) <> count(*)""",
+    ),
+    (
+        "hold",
+        "belongs to a customer without transactions",
+        """SELECT customer_id, id::text FROM ledger.holds h WHERE NOT EXISTS (
+             SELECT FROM ledger.transactions t WHERE t.customer_id = h.customer_id)""",
     ),
     (
         "source",
@@ -196,13 +208,17 @@ def _check_history(customer: Customer, state: CustomerState) -> list[Finding]:
     """Fold the history into `state`; what is wrong with its first wrong transaction."""
     recorded_at: datetime | None = None
     findings: list[Finding] = []
+    earlier: set[UUID] = set()
     for number, one in enumerate(customer.history, 1):
         try:
             state.apply(one)
             fault = _fault(one, number, recorded_at, state)
+            if one.corrects is not None and one.corrects not in earlier:
+                fault = fault or f"corrects {one.corrects}, which is not before it"
         except Impossible as impossible:
             fault = str(impossible)
         recorded_at = one.recorded_at
+        earlier.add(one.id)
         if fault is not None and not findings:
             which = f"{one.id} (version {one.version})"
             findings.append(Finding("transaction", customer.id, which, fault))
@@ -220,9 +236,19 @@ def _fault(
     for posting in one.postings:
         if (posting.kind, posting.debit, posting.credit) not in _FLOWS:
             return f"{posting.kind} {posting.debit} → {posting.credit} is no flow"
+        if posting.kind not in MAY_HOLD[one.kind]:
+            return f"a transaction of kind {one.kind} has no {posting.kind}"
+        if _terms(posting) != _terms(state.lots[posting.lot_id]):
+            return f"its {posting.kind} tells other terms of lot {posting.lot_id} than before"
+        if (posting.channel, posting.store) != (one.channel, one.store):
+            return f"its {posting.kind} names another channel or store"
     if state.balances != one.after:
         return f"its postings lead to {state.balances}, but it says {one.after}"
     return None
+
+
+def _terms(one: Posting | Lot) -> tuple[object, ...]:
+    return (one.bucket, one.active_from, one.expires_at, one.program, one.program_version)
 
 
 def _check_balance(customer: Customer, state: CustomerState | None) -> list[Finding]:

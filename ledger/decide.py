@@ -19,6 +19,7 @@ from ledger.corrections import restore, reverse, revoke
 from ledger.draft import Draft
 from ledger.due import roll_forward
 from ledger.errors import Refusal
+from ledger.flows import MAY_HOLD
 from ledger.granting import accrue
 from ledger.model import Hold, Transaction
 from ledger.spending import adjust, capture, place_hold, redeem, release, transfer
@@ -82,6 +83,8 @@ def decide(context: Context, command: c.Command, now: datetime) -> Outcome:
             targets = _correct(targets, draft, step)
         else:
             _STEPS[type(step)](draft, step)
+    if not all(posting.kind in MAY_HOLD[draft.kind] for posting in draft.postings):
+        raise ValueError(f"the steps of this command are not those of a {draft.kind}")
     own = draft.finish(recorded_at, command)
     written.append(own)
     written += roll_forward(state, recorded_at, recorded_at, command.occurred_at)

@@ -102,5 +102,25 @@ undone).
 
 TRANSACTION_KINDS: Final[tuple[TransactionKind, ...]] = get_args(TransactionKind)
 
+MAY_HOLD: Final[dict[TransactionKind, frozenset[Kind]]] = {
+    "accrual": frozenset(("accrue",)),
+    "redemption": frozenset(("redeem",)),
+    "receipt": frozenset(("accrue", "redeem", "capture", "release")),
+    "hold": frozenset(("hold",)),
+    "capture": frozenset(("capture", "release")),
+    "release": frozenset(("release",)),
+    "hold_expiry": frozenset(("release",)),
+    "activation": frozenset(("activate",)),
+    "expiry": frozenset(("expire",)),
+    "revocation": frozenset(("revoke",)),
+    "restoration": frozenset(("restore", "settle")),
+    "return": frozenset(("revoke", "restore", "settle")),
+    "adjustment": frozenset(("adjust",)),
+    "transfer_out": frozenset(("transfer",)),
+    "transfer_in": frozenset(("transfer",)),
+    "reversal": frozenset(("revoke", "restore", "settle", "adjust")),
+}
+"""Which postings a transaction of each kind may hold."""
+
 Bucket = Literal["base", "promo"]
 BUCKETS: Final[tuple[Bucket, ...]] = get_args(Bucket)

@@ -10,6 +10,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -18,11 +19,19 @@ from msgspec import Struct
 from ledger.commands import Command
 from ledger.errors import Unavailable
 from ledger.group import Aborted, Clock, Fate, Result, run_group
-from ledger.load import Connection
+from ledger.load import Connection, Needs
 
 _log = structlog.get_logger()
 
 Connect = Callable[[], Awaitable[Connection]]
+
+_BUSY = """
+SELECT customer_id FROM ledger.balances WHERE customer_id = ANY($1::uuid[])
+EXCEPT
+SELECT customer_id FROM (
+    SELECT customer_id FROM ledger.balances WHERE customer_id = ANY($1::uuid[])
+    FOR UPDATE SKIP LOCKED) AS free
+"""
 
 RETRIES = 6
 """Attempts at a group that lost a race (deadlock, serialization)."""
@@ -126,12 +135,20 @@ class Lane:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            await self._gather()
             first = self._queue[0]
             if isinstance(first, _Whole):
                 self._queue.popleft()
                 await self._commit_whole(first)
             else:
-                await self._commit(self._next_group())
+                await self._commit_all(self._next_group())
+
+    async def _gather(self) -> None:
+        """Let requests that are already here reach the queue: turns of the loop, never time."""
+        seen = 0
+        while seen < len(self._queue) < self._group_size:
+            seen = len(self._queue)
+            await asyncio.sleep(0)
 
     def _next_group(self) -> list[_Job]:
         jobs: list[_Job] = []
@@ -162,6 +179,16 @@ class Lane:
         if not job.future.done():
             job.future.set_result(fates)
 
+    async def _commit_all(self, jobs: Sequence[_Job]) -> None:
+        """Commit a group. Nothing that goes wrong with one ends the lane."""
+        try:
+            await self._commit(jobs)
+        except Exception:
+            _log.exception("ledger_group_failed", commands=len(jobs))
+            await self._drop_connection()
+            for job in jobs:
+                _tell(job, _away())
+
     async def _commit(self, jobs: Sequence[_Job]) -> None:
         """Run a group to its end: everybody hears something, whatever happens."""
         if not jobs:
@@ -172,25 +199,39 @@ class Lane:
             await self._drop_connection()
             _log.warning("database_away", error=repr(error), commands=len(jobs))
             fates = [_away()] * len(jobs)
-        except (asyncpg.PostgresError, asyncpg.DataError, ValueError, TypeError) as error:
+        except Exception as error:
+            if len(jobs) > 1 and isinstance(error, asyncpg.LockNotAvailableError):
+                busy = await self._busy(jobs)
+                free = [job for job in jobs if not Needs([job.command]).customers & busy]
+                for job in jobs:
+                    if job not in free:
+                        _tell(job, _rejected(job.command, error))
+                if busy:
+                    await self._commit(free)
+                    return
             if len(jobs) > 1:
                 half = len(jobs) // 2
                 await self._commit(jobs[:half])
                 await self._commit(jobs[half:])
                 return
             fates = [_rejected(jobs[0].command, error)]
-        except BaseException as error:
+        except BaseException:
             for job in jobs:
                 _tell(job, Unavailable("The ledger stopped; repeat with the same key."))
             await self._drop_connection()
-            if not isinstance(error, Exception):
-                raise
-            _log.exception("ledger_lane_failed")
-            return
+            raise
         self.groups += 1
         self.commands += len(jobs)
         for job, fate in zip(jobs, fates, strict=True):
             _tell(job, fate)
+
+    async def _busy(self, jobs: Sequence[_Job]) -> set[UUID]:
+        """The customers of `jobs` whom somebody outside the ledger holds locked."""
+        wanted = list(Needs(job.command for job in jobs).customers)
+        connection = await self._connected()
+        async with connection.transaction():
+            rows = await connection.fetch(_BUSY, wanted)
+        return {row[0] for row in rows}
 
     async def _attempt(self, commands: Sequence[Command], *, atomic: bool = False) -> list[Fate]:
         """Run a group, again after a lost race, and once more after a lost connection.
@@ -204,11 +245,19 @@ class Lane:
                 connection = await self._connected()
                 async with asyncio.timeout(self._group_timeout_s):
                     return await run_group(connection, commands, self._clock, atomic=atomic)
-            except _RACES:
+            except (*_RACES, asyncpg.UniqueViolationError) as error:
                 attempt += 1
-                if attempt == RETRIES:
+                if attempt == RETRIES or not _lost_race(error):
                     raise
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311
+            except asyncpg.InterfaceError as error:
+                if self._connection is not None and not self._connection.is_closed():
+                    # Not lost: the driver refuses what it was given, such as a row too wide.
+                    raise ValueError(str(error)) from error
+                await self._drop_connection()
+                if reconnected or not all(_repeatable(command) for command in commands):
+                    raise
+                reconnected = True
             except _AWAY:
                 await self._drop_connection()
                 if reconnected or not all(_repeatable(command) for command in commands):
@@ -225,6 +274,14 @@ class Lane:
         if connection is not None and not connection.is_closed():
             with suppress(Exception):
                 connection.terminate()
+
+
+_TAKEN = frozenset(("idempotency_keys_pkey", "sources_pkey"))
+
+
+def _lost_race(error: asyncpg.PostgresError) -> bool:
+    """Whether another run may find what this one could not see: a key or document just taken."""
+    return isinstance(error, _RACES) or error.constraint_name in _TAKEN
 
 
 def _repeatable(command: Command) -> bool:

@@ -108,7 +108,7 @@ WITH journal AS (
          expires_at, program, program_version, channel, store, product_group, occurred_at,
          recorded_at)
     SELECT * FROM unnest(
-        $21::uuid[], $22::bigint[], $23::smallint[], $24::text[], $25::text[], $26::text[],
+        $21::uuid[], $22::bigint[], $23::int[], $24::text[], $25::text[], $26::text[],
         $27::bigint[], $28::uuid[], $29::text[], $30::timestamptz[], $31::timestamptz[],
         $32::text[], $33::int[], $34::text[], $35::text[], $36::text[], $37::timestamptz[],
         $38::timestamptz[])

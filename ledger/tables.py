@@ -95,7 +95,7 @@ postings = Table(
     metadata,
     Column("customer_id", Uuid, primary_key=True),
     Column("version", BigInteger, primary_key=True, autoincrement=False),
-    Column("seq", SmallInteger, primary_key=True, autoincrement=False),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("kind", Text, nullable=False),
     Column("debit", Text, nullable=False),
     Column("credit", Text, nullable=False),

@@ -69,7 +69,7 @@ CREATE UNIQUE INDEX transactions_reversal_key ON ledger.transactions (customer_i
 CREATE TABLE ledger.postings (
     customer_id uuid NOT NULL,
     version bigint NOT NULL,
-    seq smallint NOT NULL,
+    seq integer NOT NULL,
     kind text NOT NULL,
     debit text NOT NULL,
     credit text NOT NULL,
