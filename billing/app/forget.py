@@ -12,7 +12,7 @@ from billing.common.embedded.process import FolderLock
 from billing.common.settings import SettingsError, load_settings
 
 OURS = (
-    *("postgres", "redis", "log", "replay"),
+    *("postgres", "redis", "log", "replay", "metrics"),
     *("bonus.env", "secret.key", "demo.asked", "demo.json"),
 )
 LOCKS = ("postgres.lock", "redis.lock", "up.lock")

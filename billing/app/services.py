@@ -14,12 +14,14 @@ from alembic.script import ScriptDirectory
 
 import migrations
 from billing.adjustments.service import Adjustments
+from billing.app.sampling import Sampler
 from billing.batches.service import Batches
 from billing.catalog.service import Catalog
 from billing.common.db import Database
 from billing.common.metrics import Metrics
 from billing.common.settings import Settings
 from billing.customers.directory import CustomerDirectory
+from billing.customers.secret import SecretGuard, SecretKeyChanged
 from billing.customers.service import Customers
 from billing.customers.vault import Vault
 from billing.health.service import Health
@@ -38,11 +40,13 @@ class Services:
     settings: Settings
     database: Database
     metrics: Metrics
+    sampler: Sampler
     keys: ApiKeys
     catalog: Catalog
     customers: Customers
     directory: CustomerDirectory
     health: Health
+    guard: SecretGuard
     ledger: Ledger
     programs: Programs
     sales: Sales
@@ -58,15 +62,26 @@ class Services:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Started on entering, stopped on leaving. Starts with the database away, too."""
+        """Started on entering, stopped on leaving. Starts with the database away, too.
+
+        Raises SecretKeyChanged.
+        """
         spare_the_collector()
+        try:
+            await self.guard.start()
+        except SecretKeyChanged:
+            await self.database.close()
+            raise
         await self.catalog.start()
         await self.ledger.start()
+        await self.sampler.start()
         try:
             yield
         finally:
             await self.ledger.close()
+            await self.sampler.stop()
             await self.catalog.stop()
+            await self.guard.stop()
             await self.health.close()
             await self.database.close()
 
@@ -85,7 +100,7 @@ def spare_the_collector() -> None:
 def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
     """Wire the services together; nothing is connected yet."""
     database = Database(settings.database_url)
-    vault = Vault(settings.secret_key)
+    vault = Vault(settings.secret_key, key="not compared")
     catalog = Catalog(database)
     directory = CustomerDirectory(database, vault, settings.default_region)
     ledger = Ledger(
@@ -114,15 +129,18 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         hold_seconds=settings.default_hold_seconds,
     )
     adjustments = Adjustments(ledger, directory, settings.timezone)
+    metrics = Metrics()
     return Services(
         settings=settings,
         database=database,
-        metrics=Metrics(),
+        metrics=metrics,
+        sampler=Sampler(metrics, ledger),
         keys=ApiKeys(database),
         catalog=catalog,
         customers=Customers(database, vault, catalog, settings.default_region),
         directory=directory,
-        health=Health(database, settings.redis_url, _revisions()),
+        health=Health(database, settings.redis_url, _revisions(), vault),
+        guard=SecretGuard(database, vault),
         ledger=ledger,
         programs=Programs(database, catalog),
         sales=sales,

@@ -26,6 +26,7 @@ from billing.common.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedRed
 from billing.common.embedded.process import FolderLock
 from billing.common.settings import Settings, load_settings
 from billing.common.settings_values import SECRET_BYTES
+from billing.customers.secret import SecretKeyChanged, confirm_at
 from migrations.runner import upgrade
 
 READY_TIMEOUT_S = 60
@@ -59,6 +60,8 @@ class Whole:
     def start(self, *, demo: bool) -> None:
         """All of it, in order. Raises EmbeddedError when a part does not start."""
         data_dir = self._settings.data_dir
+        if not data_dir.exists():
+            await_port(self._settings, 0)  # before there is anything to leave behind
         data_dir.mkdir(parents=True, exist_ok=True)
         lock = FolderLock(data_dir / "up.lock")
         lock.acquire()
@@ -72,6 +75,7 @@ class Whole:
         with self._screen.step("migrating the database"):
             if self._migrate(settings) and demo:
                 showcase.ask()
+            self._confirm_key(settings)
         self._tell_other_commands(settings, environ["BONUS_SECRET_KEY"])
         self._commands(environ)
         if showcase.is_asked:
@@ -161,6 +165,12 @@ class Whole:
             return asyncio.run(upgrade(settings.owner_database_url))
         except (CommandError, DBAPIError, PostgresError, OSError) as error:
             raise EmbeddedError(f"The database could not be migrated: {error}") from error
+
+    def _confirm_key(self, settings: Settings) -> None:
+        try:
+            asyncio.run(confirm_at(settings.database_url, settings.secret_key))
+        except SecretKeyChanged as error:
+            raise EmbeddedError(str(error)) from error
 
     def _secret(self) -> str:
         """The key given by BONUS_SECRET_KEY, or the one made at the first start."""

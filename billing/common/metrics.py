@@ -1,12 +1,14 @@
 """How long requests take, by route and status, for Prometheus.
 
 With several API processes each counts in files of the folder PROMETHEUS_MULTIPROC_DIR, and any of
-them answers /metrics for all; the variable must be set before the processes start.
+them answers /metrics for all; `bonus serve` sets the variable before the processes start.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -23,6 +25,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.before_exposition: Callable[[], None] = lambda: None
         self._seconds = Histogram(
             "bonus_http_request_seconds",
             "Time to answer a request, by method, route and status",
@@ -45,8 +48,20 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        if not os.environ.get(MULTIPROCESS_DIR):
+        self.before_exposition()
+        folder = os.environ.get(MULTIPROCESS_DIR)
+        if not folder:
             return generate_latest(self.registry)
+        _forget_the_dead(Path(folder))
         whole = CollectorRegistry()
         MultiProcessCollector(whole)  # type: ignore[no-untyped-call]
         return generate_latest(whole)
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Drop what killed processes said of their present; what they counted stays."""
+    for file in folder.glob("gauge_live*_*.db"):
+        try:
+            os.kill(int(file.stem.rpartition("_")[2]), 0)
+        except ProcessLookupError:
+            file.unlink(missing_ok=True)

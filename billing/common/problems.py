@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, ClassVar
 
 import structlog
@@ -15,6 +16,10 @@ from billing.common.wire import encode
 PROBLEM_JSON = b"application/problem+json"
 
 log = structlog.stdlib.get_logger(__name__)
+
+told: Counter[tuple[str, int]] = Counter()
+"""Refusals by code and status since the process began, also of single operations of a batch; a
+kept one counts when it is decided, not when it is repeated."""
 
 
 class BodyTooLarge(ValidationFailed):
@@ -50,6 +55,7 @@ def problem_answer(problem: Problem, request_id: str) -> Answer:
 
 def problem_document(problem: Problem, request_id: str | None = None) -> dict[str, Any]:
     """The members of the document; without `request_id` for one operation of a batch."""
+    told[problem.code, problem.status] += 1
     document: dict[str, Any] = {
         "type": f"urn:bonus-ledger:problem:{problem.code}",
         "title": problem.title,

@@ -6,6 +6,7 @@ enough to put a deployment right.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -80,7 +81,9 @@ def load_settings(environ: Mapping[str, str], *, needs: Collection[str] = ()) ->
         host=read("BONUS_HOST", "127.0.0.1", values.text, "127.0.0.1"),
         port=read("BONUS_PORT", "8080", values.between(1, 65535), "8080"),
         data_dir=read("BONUS_DATA_DIR", ".data", values.path, "/var/lib/bonus"),
-        api_processes=read("BONUS_API_PROCESSES", "1", values.between(1, 256), "2"),
+        api_processes=read(
+            "BONUS_API_PROCESSES", _default_api_processes(), values.between(1, 256), "2"
+        ),
         lanes=read("BONUS_LANES", "1", values.between(1, 64), "1"),
         lane_capacity=read("BONUS_LANE_CAPACITY", "4096", values.between(1, 1_000_000), "4096"),
         group_size=read("BONUS_GROUP_SIZE", "256", values.between(1, 10_000), "256"),
@@ -99,6 +102,11 @@ def load_settings(environ: Mapping[str, str], *, needs: Collection[str] = ()) ->
     if read.faults:
         raise SettingsError(read.faults)
     return settings
+
+
+def _default_api_processes() -> str:
+    """One Python process is the limit before PostgreSQL is: two where there are cores for them."""
+    return "2" if (os.cpu_count() or 1) >= 2 else "1"
 
 
 class _Reader:

@@ -8,6 +8,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     LargeBinary,
+    SmallInteger,
     Table,
     Text,
     UniqueConstraint,
@@ -54,4 +55,14 @@ customer_external_ids = Table(
     Column("value", Text, primary_key=True),
     Column("customer_id", Uuid, ForeignKey(customers.c.id), nullable=False),
     UniqueConstraint("customer_id", "system"),
+)
+
+secret_check = Table(
+    "secret_check",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    # By which a changed BONUS_SECRET_KEY is noticed.
+    Column("value", LargeBinary, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    CheckConstraint("id = 1", name="one_row"),
 )

@@ -19,7 +19,8 @@ async def live(call: Call) -> Answer:
 @operation("GET", "/health/ready", summary="Can the process serve", tag="Health", may=None,
            answers={200: Readiness, 503: Readiness})  # fmt: skip
 async def ready(call: Call) -> Answer:
-    """200 when the database is there and migrated. Redis is shown, but tills do without it."""
+    """200 when the database is there, migrated, and written with this BONUS_SECRET_KEY. Redis is
+    shown, but tills do without it."""
     readiness = await call.use(Health).readiness()
     if readiness.ready:
         return Answer.json(readiness)

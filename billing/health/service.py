@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from billing.common.db import Database
 from billing.common.errors import Overloaded
+from billing.customers.vault import KeyState, Vault
 
 PROBE_TIMEOUT_S = 1.0
 _REVISION = "SELECT version_num FROM billing.alembic_version"
@@ -23,20 +24,25 @@ Migrations = Literal["current", "newer", "pending", "unknown"]
 
 
 class Readiness(msgspec.Struct):
-    """Ready is who has a database that fits the code. Redis only wakes workers up."""
+    """Ready is who has a database that fits code and key. Redis only wakes workers up."""
 
     ready: bool
     database: Literal["up", "away"]
     migrations: Migrations
     """`newer`: a later version has migrated already, which this one can work with."""
     redis: Literal["up", "away", "not configured"]
+    secret_key: KeyState
+    """`wrong`: BONUS_SECRET_KEY is not the one this database was written with."""
 
 
 class Health:
     """`revisions` are the migrations this code knows, oldest first."""
 
-    def __init__(self, database: Database, redis_url: str, revisions: Sequence[str]) -> None:
+    def __init__(
+        self, database: Database, redis_url: str, revisions: Sequence[str], vault: Vault
+    ) -> None:
         self._database = database
+        self._vault = vault
         self._revisions = revisions
         self._redis = (
             Redis.from_url(
@@ -52,9 +58,10 @@ class Health:
     async def readiness(self) -> Readiness:
         """Asks them all; takes about a second at worst."""
         redis, migrations = await asyncio.gather(self._probe_redis(), self._probe_migrations())
-        if migrations == "unknown":
-            return Readiness(False, "away", migrations, redis)
-        return Readiness(migrations in ("current", "newer"), "up", migrations, redis)
+        key = self._vault.key
+        ready = migrations in ("current", "newer") and key == "right"
+        database: Literal["up", "away"] = "away" if migrations == "unknown" else "up"
+        return Readiness(ready, database, migrations, redis, key)
 
     async def close(self) -> None:
         if self._redis is not None:

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import multiprocessing
 import os
 import resource
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
 from typing import Any
+
+import structlog
 
 from billing.app.running import recall
 from billing.app.supervised import watch
 from billing.common.logging import configure_logging
+from billing.common.metrics import MULTIPROCESS_DIR
 from billing.common.settings import Settings, load_settings
+from billing.customers.secret import AGAIN_AFTER_S, SecretKeyChanged, confirm_at
 
 NEEDS = ("DATABASE_URL", "BONUS_SECRET_KEY")
 
 DESCRIPTION = """\
 Serves the HTTP API on BONUS_HOST and BONUS_PORT with BONUS_API_PROCESSES processes. On SIGTERM or
 Ctrl-C it takes no new connections, answers what it has accepted, commits, and ends. A process
-that dies is replaced. Needs DATABASE_URL and BONUS_SECRET_KEY; tills do without Redis."""
+that dies is replaced. Needs DATABASE_URL and BONUS_SECRET_KEY, the one the database was written
+with: under another it does not start. Tills do without Redis."""
 
 BACKLOG = 4096
 KILL_AFTER_S = 30
 HEADERS_TIMEOUT_S = 15
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 def add(subparsers: Any) -> None:
@@ -40,10 +54,14 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     from granian.log import LogLevels
     from granian.server import Server
 
+    key = _KeyCheck(settings)
+    if not key.right_or_unknown():
+        return 1
     _allow_many_connections()
+    _share_metrics(settings)
     # The parent watch is a thread, and a forked copy of a process with threads may hang.
     multiprocessing.set_start_method("spawn")
-    Server(
+    server = Server(
         f"{__name__}:application",
         address=settings.host,
         port=settings.port,
@@ -62,8 +80,11 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         respawn_failed_workers=True,
         workers_kill_timeout=KILL_AFTER_S,
         factory=True,
-    ).serve()
-    return 0
+    )
+    server.on_startup(lambda: _started(settings))
+    server.on_startup(key.go_on)
+    server.serve()
+    return 1 if key.changed else 0
 
 
 def application() -> Any:
@@ -74,6 +95,59 @@ def application() -> Any:
     settings = load_settings(recall(os.environ), needs=NEEDS)
     configure_logging(settings.log_level)
     return create_app(settings)
+
+
+class _KeyCheck:
+    """Ends `serve` when the database turns out to be of another BONUS_SECRET_KEY."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._known = False
+        self.changed = False
+
+    def right_or_unknown(self) -> bool:
+        """False, said on stderr, when it is known to be another key's."""
+        try:
+            self._known = asyncio.run(
+                confirm_at(self._settings.database_url, self._settings.secret_key)
+            )
+        except SecretKeyChanged as error:
+            print(f"bonus serve: {error}", file=sys.stderr)  # noqa: T201
+            self.changed = True
+        return not self.changed
+
+    def go_on(self) -> None:
+        """Ask until the database answers, beside the server; then end the server if need be."""
+        if not self._known:
+            threading.Thread(target=self._ask_on, name="secret-key", daemon=True).start()
+
+    def _ask_on(self) -> None:
+        while not self._known and self.right_or_unknown():
+            time.sleep(AGAIN_AFTER_S)
+        if self.changed:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _started(settings: Settings) -> None:
+    log.info(
+        "api_started",
+        host=settings.host,
+        port=settings.port,
+        processes=settings.api_processes,
+        lanes=settings.lanes,
+        timezone=settings.timezone.key,
+    )
+
+
+def _share_metrics(settings: Settings) -> None:
+    """Several processes count in the files of one folder, emptied of an earlier run's."""
+    if settings.api_processes == 1:
+        os.environ.pop(MULTIPROCESS_DIR, None)
+        return
+    folder: Path = settings.data_dir / "metrics" / str(settings.port)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    os.environ[MULTIPROCESS_DIR] = str(folder)
 
 
 def _allow_many_connections() -> None:

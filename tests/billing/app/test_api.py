@@ -138,7 +138,13 @@ async def test_health_tells_who_is_missing(shared_settings: Settings, line: Faul
         ready = await client.get("/health/ready")
         assert (ready.status_code, ready.json()) == (
             200,
-            {"ready": True, "database": "up", "migrations": "current", "redis": "away"},
+            {
+                "ready": True,
+                "database": "up",
+                "migrations": "current",
+                "redis": "away",
+                "secret_key": "right",
+            },
         )
         await line.cut()
         away = await client.get("/health/ready")
@@ -200,6 +206,26 @@ async def test_requests_are_measured_by_route_and_status(admin: httpx.AsyncClien
     ):
         assert f"bonus_http_request_seconds_count{{{labels}}}" in metrics.text
     assert "nothing-at-all" not in metrics.text
+    assert 'bonus_problems_total{code="not_found",status="404"}' in metrics.text
+
+
+async def test_lanes_tell_how_deep_they_are_and_what_they_did(
+    admin: httpx.AsyncClient, phone: Callable[[], str]
+) -> None:
+    number = phone()
+    await admin.post("/v1/customers", json={"phone": number})
+    given = {"customer": {"phone": number}, "points": "+1.00", "reason": "Test"}
+
+    async def counted(metric: str) -> float:
+        text = (await admin.get("/metrics")).text
+        return float(text.partition(f'\n{metric}{{lane="0"}} ')[2].partition("\n")[0])
+
+    before = await counted("bonus_lane_commands_total")
+    headers = {"idempotency-key": number}
+    assert (await admin.post("/v1/adjustments", json=given, headers=headers)).status_code == 201
+    assert await counted("bonus_lane_commands_total") == before + 1
+    assert await counted("bonus_lane_groups_total") >= 1
+    assert await counted("bonus_lane_depth") == 0
 
 
 def _async(function: Callable[[], None]) -> Callable[[], Any]:

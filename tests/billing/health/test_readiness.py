@@ -8,8 +8,11 @@ import asyncpg
 import pytest
 
 from billing.common.db import Database
+from billing.customers.vault import Vault
 from billing.health.service import Health
 from tests.conftest import TestDatabase
+
+VAULT = Vault(bytes(32))
 
 
 @pytest.mark.parametrize(
@@ -24,7 +27,7 @@ async def test_a_database_of_another_version(
     await owner.execute("UPDATE billing.alembic_version SET version_num = '9999'")
     await owner.close()
     pool = Database(database.url, size=1)
-    found = await Health(pool, "", revisions).readiness()
+    found = await Health(pool, "", revisions, VAULT).readiness()
     assert (found.migrations, found.ready, found.redis) == (migrations, ready, "not configured")
     await pool.close()
 
@@ -34,14 +37,14 @@ async def test_a_database_without_tables_is_not_ready(database: TestDatabase) ->
     await owner.execute("DROP TABLE billing.alembic_version")
     await owner.close()
     pool = Database(database.url, size=1)
-    assert (await Health(pool, "", ["0001"]).readiness()).migrations == "pending"
+    assert (await Health(pool, "", ["0001"], VAULT).readiness()).migrations == "pending"
     await pool.close()
 
 
 async def test_a_redis_that_is_away_keeps_nobody_waiting(database: TestDatabase) -> None:
     pool = Database(database.url, size=1)
     # 192.0.2.0/24 is for documentation (RFC 5737): nothing answers there.
-    health = Health(pool, "redis://192.0.2.1:6379/0", ["0001"])
+    health = Health(pool, "redis://192.0.2.1:6379/0", ["0001"], VAULT)
     started = time.monotonic()
     assert (await health.readiness()).redis == "away"
     assert time.monotonic() - started < 2
