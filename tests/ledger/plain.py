@@ -28,40 +28,55 @@ class PlainLot:
     owed: int = 0
 
 
+Parts = list[tuple[PlainLot, int]]
+
+
 @dataclass
 class Done:
     """What a transaction did: (lot, amount) given, paid into debt, spent; and what was undone."""
 
     kind: str
-    given: list[tuple[PlainLot, int]] = field(default_factory=list)
-    spent: list[tuple[PlainLot, int]] = field(default_factory=list)
+    given: Parts = field(default_factory=list)
+    spent: Parts = field(default_factory=list)
     into_debt: int = 0
     revoked: dict[int, int] = field(default_factory=dict)
     restored: dict[int, int] = field(default_factory=dict)
     reversed: bool = False
 
 
+@dataclass
+class PlainHold:
+    parts: Parts
+    until: float
+    status: str = "open"
+
+
+Grants = list[tuple[str, int, float | None, float]]
+"""(bucket, amount, active from or at once, expires)."""
+
+
 class PlainCustomer:
     def __init__(self) -> None:
         self.lots: list[PlainLot] = []
         self.debt = 0
-        self.holds: dict[object, dict[str, object]] = {}
+        self.holds: dict[object, PlainHold] = {}
         self.now = 0.0
-        self.log: list[tuple[float, float, tuple[int, int, int, int, int]]] = []
+        self.log: list[tuple[float, float, tuple[int, ...]]] = []
 
     # What time brings about ---------------------------------------------------------------
 
     def tick(self, now: float, floor: float = 0.0) -> None:
         while True:
-            due = [(h["until"], 0, h) for h in self.holds.values() if h["status"] == "open"]
-            due += [(lot.active, 1, lot) for lot in self.lots if lot.deferred]
-            due += [(max(lot.expires, floor), 2, lot) for lot in self.lots if lot.available]
-            due = [one for one in due if one[0] <= now]
+            holds = [(h.until, 0, h) for h in self.holds.values() if h.status == "open"]
+            starts = [(lot.active, 1, lot) for lot in self.lots if lot.deferred]
+            ends = [(max(lot.expires, floor), 2, lot) for lot in self.lots if lot.available]
+            every: list[tuple[float, int, PlainLot | PlainHold]] = [*holds, *starts, *ends]
+            due = [one for one in every if one[0] <= now]
             if not due:
                 break
             at, what, one = min(due, key=lambda d: d[:2])
             with Logged(self, at, max(self.now, at)):
-                if what == 0:
+                if isinstance(one, PlainHold):
                     self._free(one, "expired")
                 elif what == 1:
                     one.available, one.deferred = one.available + one.deferred, 0
@@ -70,11 +85,11 @@ class PlainCustomer:
             floor = max(floor, at) if what == 0 else floor
         self.now = now
 
-    def _free(self, hold, status: str) -> None:
-        for lot, amount in hold["parts"]:
+    def _free(self, hold: PlainHold, status: str) -> None:
+        for lot, amount in hold.parts:
             lot.held -= amount
             lot.available += amount
-        hold["status"] = status
+        hold.status = status
 
     # Sums ---------------------------------------------------------------------------------
 
@@ -92,7 +107,7 @@ class PlainCustomer:
 
     # Commands -----------------------------------------------------------------------------
 
-    def accrue(self, at: float, grants) -> Done:
+    def accrue(self, at: float, grants: Grants) -> Done:
         done = Done("accrual")
         with Logged(self, at, self.now):
             for bucket, amount, active, expires in grants:
@@ -131,24 +146,24 @@ class PlainCustomer:
             parts = self._take(self.lots, amount, "available")
             for lot, part in parts:
                 lot.held += part
-        self.holds[name] = {"parts": parts, "until": until, "status": "open"}
+        self.holds[name] = PlainHold(parts, until)
 
     def capture(self, at: float, name: object, amount: int | None) -> Done:
         hold = self._hold(name)
-        total = sum(part for _, part in hold["parts"])
+        total = sum(part for _, part in hold.parts)
         rest = total if amount is None else amount
         if rest > total:
             raise No("insufficient_points")
         done = Done("capture")
         with Logged(self, at, self.now):
-            for lot, part in hold["parts"]:
+            for lot, part in hold.parts:
                 spent = min(part, rest)
                 rest -= spent
                 lot.held -= part
                 lot.available += part - spent
                 if spent:
                     done.spent.append((lot, spent))
-            hold["status"] = "captured" if done.spent else "released"
+            hold.status = "captured" if done.spent else "released"
         self.tick(self.now, at)
         return done
 
@@ -214,8 +229,8 @@ class PlainCustomer:
             raise No("insufficient_points")
         return spendable if amount is None else amount
 
-    def _take(self, lots, amount: int, where: str) -> list[tuple[PlainLot, int]]:
-        parts = []
+    def _take(self, lots: list[PlainLot], amount: int, where: str) -> Parts:
+        parts: Parts = []
         for lot in sorted(lots, key=lambda n: (n.expires, n.bucket == "base", n.born, n.number)):
             part = min(amount, getattr(lot, where))
             if part:
@@ -224,11 +239,11 @@ class PlainCustomer:
                 parts.append((lot, part))
         return parts
 
-    def _hold(self, name: object):
+    def _hold(self, name: object) -> PlainHold:
         hold = self.holds[name]
-        if hold["status"] == "expired":
+        if hold.status == "expired":
             raise No("hold_expired")
-        if hold["status"] != "open":
+        if hold.status != "open":
             raise No("hold_not_open")
         return hold
 
@@ -271,8 +286,8 @@ class Logged:
             self.customer.log.append((self.occurred, self.recorded, delta))
 
 
-def _by_lot(parts: list[tuple[PlainLot, int]]) -> list[tuple[PlainLot, int]]:
-    sums: dict[int, list] = {}
+def _by_lot(parts: Parts) -> Parts:
+    sums: dict[int, tuple[PlainLot, int]] = {}
     for lot, amount in parts:
-        sums.setdefault(lot.number, [lot, 0])[1] += amount
-    return [(lot, amount) for lot, amount in sums.values()]
+        sums[lot.number] = (lot, sums.get(lot.number, (lot, 0))[1] + amount)
+    return list(sums.values())
