@@ -7,12 +7,13 @@ import importlib
 import os
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 
 from billing.app import commands
 from billing.app.running import recall
 from billing.app.supervised import end_with_parent
+from billing.common import settings_values as values
 from billing.common.embedded.process import EmbeddedError
 from billing.common.errors import Overloaded
 from billing.common.logging import configure_logging
@@ -30,14 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     modules = _modules()
     args = _parser(modules).parse_args(argv)
     module = modules[args.command]
+    environ = recall(os.environ) if getattr(module, "RECALLS", True) else dict(os.environ)
     try:
-        environ = recall(os.environ) if getattr(module, "RECALLS", True) else os.environ
         settings = load_settings(environ, needs=getattr(module, "NEEDS", ()))
         configure_logging(settings.log_level)
         end_with_parent(os.environ)
         code: int = module.run(args, settings)
     except SettingsError as error:
-        return _refuse(str(error), 2)
+        return _refuse(f"{error}{_ways_out(module, environ)}", 2)
     except (EmbeddedError, Overloaded) as error:
         return _refuse(str(error), 1)
     except KeyboardInterrupt:
@@ -63,6 +64,18 @@ def _parser(modules: dict[str, ModuleType]) -> argparse.ArgumentParser:
     for module in modules.values():
         module.add(subparsers)
     return parser
+
+
+def _ways_out(module: ModuleType, environ: Mapping[str, str]) -> str:
+    """What to do without a database, which a beginner meets first."""
+    if environ.get("DATABASE_URL") or "DATABASE_URL" not in getattr(module, "NEEDS", ()):
+        return ""
+    folder = values.path(environ.get("BONUS_DATA_DIR") or ".data")
+    return (
+        f"\nNo `bonus up` runs in {folder}. Two ways out: start one there with `bonus up` (or "
+        "`make run`),\nwhose database this command then finds by itself; or set DATABASE_URL to "
+        "a database of your own."
+    )
 
 
 def _refuse(message: str, code: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import signal
@@ -147,7 +148,34 @@ def test_a_port_in_use_is_told_at_once_with_the_setting_to_change(up: Up) -> Non
     assert refused.returncode == 1
     assert "BONUS_PORT=" in refused.stderr
     assert time.monotonic() - started < 15
-    assert not (other.data_dir / "postgres").exists()
+    assert not other.data_dir.exists(), "nothing is left behind"
+
+
+@pytest.mark.parametrize("words", [["audit"], ["keys", "list"], ["migrate"]])
+def test_without_a_database_both_ways_out_are_told(up: Up, words: list[str]) -> None:
+    other = Up(up.data_dir.with_name("nowhere"))
+    refused = other.bonus(*words)
+    assert refused.returncode == 2
+    assert "DATABASE_URL is not set" in refused.stderr
+    assert f"No `bonus up` runs in {other.data_dir}" in refused.stderr
+    assert "`make run`" in refused.stderr
+    assert not other.data_dir.exists()
+
+
+def test_a_changed_secret_key_is_refused(up: Up) -> None:
+    up.send(signal.SIGTERM)
+    changed = subprocess.run(
+        [sys.executable, "-m", "billing.app.cli", "up", "--no-demo"],
+        env=up.environ | {"BONUS_SECRET_KEY": base64.b64encode(bytes(32)).decode()},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert changed.returncode == 1
+    assert "BONUS_SECRET_KEY is not the key" in changed.stderr
+    assert not up.leftovers()
+    up.start()
 
 
 @pytest.mark.parametrize("name", ["serve", "worker", "postgres", "redis-server"])

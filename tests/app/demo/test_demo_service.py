@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,14 +15,18 @@ from billing.app.commands.demo import load
 from tests.app.running import RunningService
 
 
-async def _paste(text: str) -> list[dict[str, Any]]:
-    """The answers to the commands of `text`, run by a shell."""
+async def _paste(text: str) -> tuple[list[dict[str, Any]], int]:
+    """The answers to the commands of `text`, run by a shell, and how many were replays."""
     commands = "\n".join(row for row in text.splitlines() if not row.endswith(":"))
     shell = await asyncio.create_subprocess_exec(
         "/bin/sh", "-eu", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     out, _ = await shell.communicate(commands.encode())
-    return [json.loads(row) for row in out.decode().splitlines() if row]
+    rows = out.decode().splitlines()
+    return (
+        [json.loads(row) for row in rows if row.startswith("{")],
+        sum(row.lower() == "idempotency-hit: true" for row in rows),
+    )
 
 
 async def test_the_printed_commands_earn_pay_and_show_the_balance(
@@ -37,11 +42,12 @@ async def test_the_printed_commands_earn_pay_and_show_the_balance(
     result = await asyncio.to_thread(load, service.url, service.key, said.append)
     assert "1,000 of 1,000 receipts" in said
     assert result.pos_key.startswith("bonus_pos_")
-    sale, payment, balance = await _paste(result.text)
+    (sale, again, paid, balance), replays = await _paste(result.text)
+    assert (again, replays) == (sale, 1)
     assert [accrual["points"] for accrual in sale["accruals"]] == ["5.00"]
-    assert (payment["status"], payment["points"]) == ("captured", "1.50")
-    assert balance["available"] == payment["balance"]["available"]
+    assert (paid["redeemed"], paid["lines"][0]["payable"]) == ("1.50", "98.50")
+    assert [accrual["points"] for accrual in paid["accruals"]] == ["4.92"]
+    assert balance["available"] == paid["balance"]["available"]
     await asyncio.sleep(1)  # the commands take their numbers from the clock
-    sale, payment, later = await _paste(result.text)
-    assert sale["accruals"][0]["points"] == "5.00"
-    assert float(later["available"]) == float(balance["available"]) + 3.5
+    (*_, later), _ = await _paste(result.text)
+    assert Decimal(later["available"]) == Decimal(balance["available"]) + Decimal("8.42")
