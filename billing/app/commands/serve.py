@@ -79,7 +79,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         log_access=False,
         respawn_failed_workers=True,
         workers_kill_timeout=KILL_AFTER_S,
-        factory=True, task_impl=__import__('granian').constants.TaskImpl.rust,
+        factory=True,
     )
     server.on_startup(lambda: _started(settings))
     server.on_startup(key.go_on)
