@@ -7,9 +7,8 @@ from billing.adjustments.service import PATH, Adjustments
 from billing.common.answer import Answer
 from billing.common.http import Call, operation
 from billing.common.teller import Request, carry_out
+from billing.receipts.examples import CUSTOMER
 from ledger.service import Ledger
-
-_PHONE = {"phone": "+79161234567"}
 
 
 @operation(
@@ -24,13 +23,13 @@ _PHONE = {"phone": "+79161234567"}
     idempotent=True,
     examples={
         "give": {
-            "customer": _PHONE,
+            "customer": CUSTOMER,
             "points": "+10.00",
             "bucket": "promo",
             "reason": "Compensation for a faulty blender, claim 4711",
-            "expires_at": "2027-01-01T00:00:00+03:00",
+            "expires_at": "2050-01-01T00:00:00-05:00",
         },
-        "take": {"customer": _PHONE, "points": "-10.00", "reason": "Given by mistake yesterday"},
+        "take": {"customer": CUSTOMER, "points": "-1.00", "reason": "Given by mistake yesterday"},
     },
 )
 async def create_adjustment(call: Call[AdjustmentIn]) -> Answer:

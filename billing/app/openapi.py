@@ -27,11 +27,38 @@ _REF = "#/components/schemas/{name}"
 _ABOUT = """\
 The wire contract of the bonus-points ledger. Amounts of points and money are decimal strings such \
 as `"12.50"`; times are RFC 3339 with offset. Every refusal is `application/problem+json` with a \
-stable `code`. Repeat what got 429 or 503 after `Retry-After`, with the same `Idempotency-Key`."""
+stable `code`. Repeat what got 429 or 503 after `Retry-After`, with the same `Idempotency-Key`.
+
+The examples speak of the demo chain: beside `make run` they work as they stand. Give every new \
+operation a new `Idempotency-Key`, and every new receipt a new number."""
 
 _PATH_PARAMETERS: dict[str, Document] = {
     "id": {"type": "string", "format": "uuid"},
-    "n": {"type": "integer", "minimum": 1},
+    "version": {"type": "integer", "minimum": 1, "examples": [1]},
+}
+
+_DEMO_CODES = {
+    "/v1/channels/{code}": "shop",
+    "/v1/stores/{code}": "333",
+    "/v1/product-groups/{code}": "grocery.fluid-milk-products",
+    "/v1/products/{sku}": "32553",
+    "/v1/programs/{code}": "base-5",
+    "/v1/receipts/{store}": "333",
+    "/v1/receipts/{store}/{number}": "0001-000123",
+}
+"""What the demo chain has at an address, by the path up to the parameter."""
+
+_TAGS = {
+    "Catalog": "Channels, stores, product groups and products, by the chain's own codes.",
+    "Customers": "Registering, finding and changing customers; personal data is kept encrypted.",
+    "Programs": "What earns points: drafts, published versions that never change, archive.",
+    "Sales": "The till's main call, and posted receipts.",
+    "Redemptions": "Paying with points apart from the sale: at once, or held and then captured.",
+    "Adjustments": "Points given or taken by hand, with a reason.",
+    "Batches": "Many operations at once, for tills that were offline.",
+    "Balances": "What a customer has, had and got: balance, statement, lots.",
+    "Ledger": "Trial balance, postings and transactions, for finance.",
+    "Health": "For load balancers, orchestrators and Prometheus. Needs no key.",
 }
 
 _IDEMPOTENCY_KEY: Document = {
@@ -41,7 +68,6 @@ _IDEMPOTENCY_KEY: Document = {
     "description": "A name the caller makes and stores for this operation, the same at every "
     "retry. A replay answers what the first one did, with `Idempotency-Hit: true`.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-    "example": "till-7/2026-11-21/000123",
 }
 
 _PROBLEM: Document = {
@@ -105,7 +131,10 @@ def document(operations: Sequence[Operation], version: str = "1") -> Document:
         "openapi": "3.1.0",
         "info": {"title": "Bonus ledger", "version": version, "description": _ABOUT},
         "servers": [{"url": "/"}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(d.tag for d in operations)],
+        "tags": [
+            {"name": tag, "description": _TAGS[tag]}
+            for tag in dict.fromkeys(declared.tag for declared in operations)
+        ],
         "paths": paths,
         "components": {
             "schemas": {"Problem": _PROBLEM, **components},
@@ -166,13 +195,8 @@ def _description(declared: Operation) -> str:
 
 def _parameters(declared: Operation, components: Document) -> list[Document]:
     made: list[Document] = [
-        {
-            "name": name,
-            "in": "path",
-            "required": True,
-            "schema": _PATH_PARAMETERS.get(name, Code.SCHEMA),
-        }
-        for name in re.findall(r"\{(\w+)\}", declared.path)
+        _path_parameter(found[1], declared.path[: found.end()])
+        for found in re.finditer(r"\{(\w+)\}", declared.path)
     ]
     if declared.query is not None:
         query = components[declared.query.__name__]
@@ -182,8 +206,20 @@ def _parameters(declared: Operation, components: Document) -> list[Document]:
             for name, schema in query["properties"].items()
         ]  # fmt: skip
     if declared.idempotent:
-        made.append(_IDEMPOTENCY_KEY)
+        # Another for each address: a key stands for one request of the whole service.
+        example = f"docs/{declared.handler.__name__}/1"
+        made.append(_IDEMPOTENCY_KEY | {"example": example})
     return made
+
+
+def _path_parameter(name: str, path: str) -> Document:
+    made = {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "schema": _PATH_PARAMETERS.get(name, Code.SCHEMA),
+    }
+    return made | ({"example": _DEMO_CODES[path]} if path in _DEMO_CODES else {})
 
 
 def _responses(declared: Operation, by_type: dict[str, Document]) -> Document:

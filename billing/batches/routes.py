@@ -6,6 +6,7 @@ from billing.batches.schemas import BatchIn, BatchOut
 from billing.batches.service import Batches
 from billing.common.answer import Answer
 from billing.common.http import Call, operation
+from billing.receipts.examples import sale_example
 from billing.receipts.slip import language_of
 
 
@@ -24,26 +25,8 @@ from billing.receipts.slip import language_of
             "operations": [
                 {
                     "kind": "accrual",
-                    "idempotency_key": "till-7-000123",
-                    "body": {
-                        "customer": {"phone": "+79161234567"},
-                        "channel": "shop",
-                        "store": "moscow-1",
-                        "receipt": {
-                            "number": "0007-000123",
-                            "occurred_at": "2026-11-21T14:03:00+03:00",
-                            "lines": [
-                                {
-                                    "line": 1,
-                                    "sku": "milk-1",
-                                    "group": "dairy",
-                                    "quantity": "2",
-                                    "price": "50.00",
-                                    "amount": "100.00",
-                                }
-                            ],
-                        },
-                    },
+                    "idempotency_key": "333/0001-000128",
+                    "body": sale_example("0001-000128"),
                 }
             ],
         }

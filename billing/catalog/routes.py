@@ -45,7 +45,7 @@ async def _list(call: Call[None, PageQuery], kind: type[Item], key: str) -> Answ
 
 @operation("PUT", "/v1/channels/{code}", summary="Create or change a channel", tag=_TAG,
            may=WRITERS, body=schemas.ChannelIn, answers={200: Channel, 201: Channel},
-           examples={"shops": {"name": "Shops", "brand": "Magnolia"}})  # fmt: skip
+           examples={"shop": {"name": "Stores", "brand": "Magnolia"}})  # fmt: skip
 async def put_channel(call: Call[schemas.ChannelIn]) -> Answer:
     return await _put(call, Channel(code_of(call), call.body.name, call.body.brand))
 
@@ -64,8 +64,8 @@ async def list_channels(call: Call[None, PageQuery]) -> Answer:
 
 @operation("PUT", "/v1/stores/{code}", summary="Create or change a store", tag=_TAG,
            may=WRITERS, body=schemas.StoreIn, answers={200: Store, 201: Store},
-           examples={"moscow": {"name": "Tverskaya 1", "channel": "shops", "group": "moscow",
-                                "timezone": "Europe/Moscow"}})  # fmt: skip
+           examples={"333": {"name": "Store 333", "channel": "shop", "group": "south",
+                             "timezone": "America/New_York"}})  # fmt: skip
 async def put_store(call: Call[schemas.StoreIn]) -> Answer:
     """The channel must exist. A store group exists by being named here."""
     return await _put(call, Store(code_of(call), **msgspec.structs.asdict(call.body)))
@@ -86,7 +86,7 @@ async def list_stores(call: Call[None, PageQuery]) -> Answer:
 @operation("PUT", "/v1/product-groups/{code}", summary="Create or change a product group",
            tag=_TAG, may=WRITERS, body=schemas.ProductGroupIn,
            answers={200: ProductGroup, 201: ProductGroup},
-           examples={"dairy": {"name": "Dairy", "parent": "food"}})  # fmt: skip
+           examples={"milk": {"name": "Fluid milk products", "parent": "grocery"}})  # fmt: skip
 async def put_product_group(call: Call[schemas.ProductGroupIn]) -> Answer:
     """The parent must exist. Groups nest at most 16 deep and never in a circle."""
     return await _put(call, ProductGroup(code_of(call), call.body.name, call.body.parent))
@@ -106,7 +106,8 @@ async def list_product_groups(call: Call[None, PageQuery]) -> Answer:
 
 @operation("PUT", "/v1/products/{sku}", summary="Create or change a product", tag=_TAG,
            may=WRITERS, body=schemas.ProductIn, answers={200: Product, 201: Product},
-           examples={"milk": {"name": "Milk 3.2 %, 1 l", "group": "dairy"}})  # fmt: skip
+           examples={"milk": {"name": "FLUID MILK WHITE ONLY",
+                              "group": "grocery.fluid-milk-products"}})  # fmt: skip
 async def put_product(call: Call[schemas.ProductIn]) -> Answer:
     """The group must exist. An `excluded` product neither earns points nor is paid with them."""
     body = call.body
@@ -128,8 +129,9 @@ async def list_products(call: Call[None, PageQuery]) -> Answer:
 @operation("POST", "/v1/products/import", summary="Create or change up to 10,000 products",
            tag=_TAG, may=("admin",), body=schemas.ProductList, ndjson=True, patience_s=30,
            answers={200: schemas.ImportOut},
-           examples={"two": [{"sku": "milk-1", "name": "Milk 3.2 %, 1 l", "group": "dairy"},
-                             {"sku": "vodka-1", "name": "Vodka", "group": "spirits",
+           examples={"two": [{"sku": "milk-1", "name": "Milk 3.2 %, 1 l",
+                              "group": "grocery.fluid-milk-products"},
+                             {"sku": "gift-card-50", "name": "Gift card", "group": "grocery",
                               "excluded": True}]})  # fmt: skip
 async def import_products(call: Call[schemas.ProductList]) -> Answer:
     """All or nothing. A JSON array, or a JSON object a line with the type application/x-ndjson."""

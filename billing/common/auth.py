@@ -12,13 +12,13 @@ from billing.common.errors import Forbidden
 Role = Literal["pos", "site", "marketer", "finance", "support", "bi", "admin"]
 
 ROLES: dict[Role, str] = {
-    "pos": "a till: quotes, receipts, redemptions, returns, registration at its own store",
-    "site": "a website or an app: as a till, for its own channel",
-    "marketer": "catalog and programs",
-    "finance": "ledger, reports and adjustments, without personal data",
-    "support": "customers: look-up, change, blocking",
-    "bi": "reading reports and exports, without personal data",
-    "admin": "everything, including keys and imports",
+    "pos": "a till: receipts, redemptions, batches, registration and look-up of customers",
+    "site": "a website or an app: as a till, bound to its channel rather than a store",
+    "marketer": "catalog and programs, without personal data",
+    "finance": "ledger and adjustments; posting and reading receipts; without personal data",
+    "support": "customers: registration, look-up, change, blocking; reading receipts",
+    "bi": "reading balances, statements and the ledger, without personal data",
+    "admin": "everything, including imports and verified customers",
 }
 
 

@@ -25,12 +25,12 @@ READERS: tuple[Role, ...] = tuple(ROLES)
 WRITERS: tuple[Role, ...] = ("pos", "site", "support", "admin")
 _TAG = "Customers"
 _ANNA = {
-    "phone": "+7 916 123-45-67",
+    "phone": "+7 916 765-43-21",
     "name": "Anna",
     "birth_date": "1990-12-31",
-    "channel": "shops",
-    "store": "moscow-1",
-    "cards": ["2900000000017"],
+    "channel": "shop",
+    "store": "333",
+    "cards": ["2900000000024"],
 }
 
 

@@ -13,11 +13,11 @@ from billing.programs.service import Programs
 
 _TAG = "Programs"
 _EXAMPLE = {
-    "name": "5% on everything but tobacco",
-    "valid_from": "2026-01-01T00:00:00+03:00",
-    "scope": {"channels": ["shop"]},
-    "lines": {"exclude_groups": ["tobacco"]},
-    "reward": {"kind": "percent", "value": "5"},
+    "name": "10% on groceries but milk",
+    "valid_from": "2026-01-01T00:00:00-05:00",
+    "scope": {"channels": ["shop"], "store_groups": ["south"]},
+    "lines": {"groups": ["grocery"], "exclude_groups": ["grocery.fluid-milk-products"]},
+    "reward": {"kind": "percent", "value": "10"},
     "rounding": {"mode": "down", "step": "1", "per": "receipt"},
     "available": {"after": "P14D"},
     "expires": {"after": "P12M", "round_up_to": "month"},
@@ -32,7 +32,7 @@ _EXAMPLE = {
     may=("marketer", "admin"),
     body=ProgramIn,
     answers={201: VersionOut},
-    examples={"percent": {"code": "base-5", **_EXAMPLE}},
+    examples={"percent": {"code": "groceries-10", **_EXAMPLE}},
 )
 async def create_program(call: Call[ProgramIn]) -> Answer:
     """Makes the program and its version 1, a draft: nothing is earned until it is published."""

@@ -7,33 +7,13 @@ from typing import Any
 from billing.common.answer import Answer
 from billing.common.http import Call, operation
 from billing.common.teller import carry_out
+from billing.receipts.examples import sale_example
 from billing.receipts.schemas import AccrualIn, SaleIn, SaleOut, SlipQuery, StoredReceipt
 from billing.receipts.service import SaleRequest, Sales
 from billing.receipts.slip import language_of
 from ledger.service import Ledger
 
 _TAG = "Sales"
-_RECEIPT = {
-    "number": "0001-000123",
-    "occurred_at": "2026-11-21T14:03:00+03:00",
-    "lines": [
-        {
-            "line": 1,
-            "sku": "milk-1",
-            "group": "dairy",
-            "quantity": "2",
-            "price": "50.00",
-            "amount": "100.00",
-        }
-    ],
-    "payments": [{"type": "card", "amount": "100.00"}],
-}
-_SALE = {
-    "customer": {"phone": "+79161234567"},
-    "channel": "shop",
-    "store": "moscow-1",
-    "receipt": _RECEIPT,
-}
 _CONFLICTS = ("receipt_exists", "customer_not_verified", "customer_blocked")
 
 
@@ -62,8 +42,8 @@ def request_of(call: Call[Any, Any], path: str, columns: int = 32) -> SaleReques
     conflicts=(*_CONFLICTS, "insufficient_points", "hold_not_open", "hold_expired"),
     idempotent=True,
     examples={
-        "earn": _SALE,
-        "earn and redeem": {**_SALE, "redeem": {"points": "50.00"}},
+        "earn": sale_example("0001-000123"),
+        "earn and redeem": {**sale_example("0001-000124"), "redeem": {"points": "1.50"}},
     },
 )
 async def post_receipt(call: Call[SaleIn, SlipQuery]) -> Answer:
@@ -84,7 +64,7 @@ async def post_receipt(call: Call[SaleIn, SlipQuery]) -> Answer:
     answers={201: SaleOut},
     conflicts=_CONFLICTS,
     idempotent=True,
-    examples={"earn": _SALE},
+    examples={"earn": sale_example("0001-000125")},
 )
 async def post_accrual(call: Call[AccrualIn, SlipQuery]) -> Answer:
     """As a receipt, without redeeming. With `stated` (finance, admin) the points are not

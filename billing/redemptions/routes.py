@@ -9,6 +9,7 @@ from billing.common.answer import Answer
 from billing.common.errors import NotFound
 from billing.common.http import Call, operation
 from billing.common.teller import carry_out
+from billing.receipts.examples import sale_example
 from billing.receipts.routes import request_of
 from billing.redemptions.schemas import CaptureIn, RedemptionIn, RedemptionOut
 from billing.redemptions.service import Redemptions
@@ -16,26 +17,6 @@ from ledger.service import Ledger
 
 _TAG = "Redemptions"
 _ENDINGS = ("hold_not_open", "hold_expired")
-_EXAMPLE = {
-    "customer": {"phone": "+79161234567"},
-    "channel": "shop",
-    "store": "moscow-1",
-    "receipt": {
-        "number": "0001-000123",
-        "occurred_at": "2026-11-21T14:03:00+03:00",
-        "lines": [
-            {
-                "line": 1,
-                "sku": "milk-1",
-                "group": "dairy",
-                "quantity": "2",
-                "price": "50.00",
-                "amount": "100.00",
-            }
-        ],
-    },
-    "points": "50.00",
-}
 
 
 @operation(
@@ -54,8 +35,13 @@ _EXAMPLE = {
     ),
     idempotent=True,
     examples={
-        "at once": {**_EXAMPLE, "mode": "capture"},
-        "held": {**_EXAMPLE, "points": "max", "mode": "hold", "hold_seconds": 600},
+        "held": {
+            **sale_example("0001-000126"),
+            "points": "1.50",
+            "mode": "hold",
+            "hold_seconds": 600,
+        },
+        "at once": {**sale_example("0001-000127"), "points": "1.50", "mode": "capture"},
     },
 )
 async def redeem(call: Call[RedemptionIn]) -> Answer:
@@ -75,7 +61,7 @@ async def redeem(call: Call[RedemptionIn]) -> Answer:
     answers={200: RedemptionOut},
     conflicts=_ENDINGS,
     idempotent=True,
-    examples={"all": {}, "a part": {"points": "30.00"}},
+    examples={"all": {}, "a part": {"points": "1.00"}},
 )
 async def capture(call: Call[CaptureIn]) -> Answer:
     """Less than held releases the rest."""
