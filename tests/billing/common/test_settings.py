@@ -75,3 +75,12 @@ def test_the_secrets_are_not_in_the_repr() -> None:
     assert settings.secret_key == bytes(32)
     assert "hush" not in repr(settings)
     assert "x00" not in repr(settings)
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(None, 1), (1, 1), (2, 2), (64, 2)])
+def test_two_api_processes_where_there_are_cores_for_them(
+    monkeypatch: pytest.MonkeyPatch, cores: int | None, processes: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert load_settings({}).api_processes == processes
+    assert load_settings({"BONUS_API_PROCESSES": "3"}).api_processes == 3
