@@ -19,7 +19,7 @@ class Refusal(LedgerError):
     """Refused by the state; kept under the idempotency key so that a retry hears it again.
 
     Codes: `insufficient_points` (member `available`), `hold_not_found`, `hold_not_open`,
-    `hold_expired`, `source_exists` (member `transaction_id`), `transaction_not_found`,
+    `hold_expired`, `source_exists` (members `transaction_id`, `source`), `transaction_not_found`,
     `correction_exceeds`, `points_already_spent`, `not_reversible`, `already_reversed`,
     `same_customer`, `balance_limit`.
     """

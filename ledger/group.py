@@ -106,6 +106,7 @@ def _decide(command: Command, context: Context, known: Known, now: datetime) -> 
             "source_exists",
             f"{command.source} is already posted, as transaction {posted}.",
             transaction_id=posted,
+            source=command.source,
         )
     return decide(context, command, now)
 

@@ -124,10 +124,12 @@ def problem_of(refusal: Refusal) -> Problem:
     if refusal.code in _NOT_FOUND:
         return NotFound(refusal.detail, **members)
     if refusal.code == "source_exists":
+        kind, _, place = members.pop("source").partition("/")
+        read = f" GET /v1/receipts/{place[2:]} shows it." if kind == "sale" else ""
         return Conflict(
             "receipt_exists",
             "This receipt is posted already. To hear its answer again, repeat it with the "
-            "Idempotency-Key it was posted with.",
+            f"Idempotency-Key it was posted with.{read}",
             **members,
         )
     return Conflict(_NAMES.get(refusal.code, refusal.code), refusal.detail, **members)

@@ -31,7 +31,11 @@ async def place_of(
     principal: Principal, catalog: Catalog, channel: str | None, store: str | None, timezone: str
 ) -> Place:
     """The place a request acts for. Raises Forbidden, ValidationFailed."""
-    channel, store = await catalog.place(*principal.bind(channel, store))
+    channel, store = principal.bind(channel, store)
+    if store is not None:
+        of_store, _ = await catalog.place(None, store)
+        principal.bind(of_store, store)
+    channel, store = await catalog.place(channel, store)
     if channel is None:
         raise ValidationFailed.at("/channel", "is needed: this key is not bound to a channel")
     if store is None:

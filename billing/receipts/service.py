@@ -111,7 +111,7 @@ class Sales:
         try:
             customer = await self._customers.require(body.customer)
             customer.must_be_active()
-            points, hold_id = await self._wish(redeem, customer)
+            points, hold_id = await self._wish(request, redeem, customer)
         except (NotFound, Conflict) as problem:
             known = customer.id if customer else None
             return request.refusing("receipt", basket.occurred_at, problem, known)
@@ -128,13 +128,15 @@ class Sales:
             Sale(request, customer, place, body.receipt, basket, paid, awards, stated, hold_id)
         )
 
-    async def _wish(self, redeem: PointsIn | None, customer: Customer) -> tuple[int, UUID | None]:
+    async def _wish(
+        self, request: Request, redeem: PointsIn | None, customer: Customer
+    ) -> tuple[int, UUID | None]:
         """How many points pay, and from which hold if from one."""
         if redeem is None:
             return 0, None
         if redeem.redemption_id is None:
             return int(redeem.points or 0), None
-        return await self._held(redeem.redemption_id, customer), redeem.redemption_id
+        return await self._held(request, redeem.redemption_id, customer), redeem.redemption_id
 
     async def read(self, place_code: str, number: str) -> StoredReceipt:
         """A posted sale, by store (or channel without stores) and receipt number."""
@@ -196,10 +198,11 @@ class Sales:
                 return transaction, row
         raise NotFound(f"No receipt {number!r} of {place_code!r} is posted.")
 
-    async def _held(self, redemption_id: UUID, customer: Customer) -> int:
+    async def _held(self, request: Request, redemption_id: UUID, customer: Customer) -> int:
         row = await read_redemption(self._database, redemption_id)
         if row is None or row["customer_id"] != customer.id:
             raise NotFound(f"This customer has no redemption {redemption_id}.")
+        request.principal.bind(row["channel"], row["store"])
         if row["mode"] != "hold":
             raise Conflict("hold_not_open", "The redemption is already captured.")
         points: int = row["points"]

@@ -160,7 +160,6 @@ async def test_a_bound_key_cannot_end_or_read_what_another_store_did(
     assert done(await own.get(path))["status"] == "held"
 
 
-@pytest.mark.xfail(reason="POST /v1/receipts asks only whose hold it is, not where", strict=True)
 async def test_a_hold_of_another_store_is_not_spent_by_a_receipt_either(
     two: TwoStores, connect: Connect
 ) -> None:
@@ -252,3 +251,13 @@ async def test_persons_are_hidden_from_who_does_not_serve_them(
     seen = done(await client.get(f"/v1/customers/{made['id']}"))
     assert not set(PERSONAL) & seen.keys()
     assert seen["phone_masked"].endswith(phone[-2:])
+
+
+async def test_a_key_of_one_channel_does_not_act_in_a_store_of_another(
+    two: TwoStores, connect: Connect
+) -> None:
+    """Naming only the store does not get around the binding to a channel."""
+    client = await connect("pos", channel=two.other.channel)
+    sale = {name: value for name, value in two.shop.sale().items() if name != "channel"}
+    answer = await two.shop.post("/v1/receipts", sale, client=client)
+    two.refused(answer, "channel", two.shop.channel)
