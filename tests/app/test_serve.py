@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -52,8 +52,13 @@ class Serve:
             return (await client.get(f"{self.url}/metrics")).text
 
     def workers(self) -> list[psutil.Process]:
-        children = psutil.Process(self.process.pid).children()
-        return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
+        """The living API processes."""
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):  # zombies, too
+                if "spawn_main" in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
     async def stop(self) -> int:
         if self.process.returncode is None:
@@ -73,7 +78,7 @@ async def serve(settings: Settings, tmp_path: Path) -> AsyncIterator[Start]:
             with socket.socket() as free:
                 free.bind(("127.0.0.1", 0))
                 port = free.getsockname()[1]
-            log = tmp_path / "serve.log"
+            log = tmp_path / f"serve-{port}.log"
             whole = os.environ | {
                 "DATABASE_URL": settings.database_url,
                 "BONUS_SECRET_KEY": base64.b64encode(settings.secret_key).decode(),
@@ -125,6 +130,16 @@ async def test_several_processes_count_as_one_also_after_one_was_killed(
     lines = [json.loads(row) for row in running.log.read_text().splitlines() if row[:1] == "{"]
     (started,) = [row for row in lines if row["event"] == "api_started"]
     assert (started["processes"], started["port"]) == (2, int(running.url.rpartition(":")[2]))
+
+
+async def test_a_taken_port_is_refused_and_its_owner_left_alone(serve: Start) -> None:
+    first = await serve(BONUS_API_PROCESSES="2")
+    await first.await_status(200)
+    port = first.url.rpartition(":")[2]
+    second = await serve(BONUS_API_PROCESSES="2", BONUS_PORT=port)
+    assert await asyncio.wait_for(second.process.wait(), READY_S) == 1
+    assert f"{port} is in use by another program" in second.log.read_text()
+    assert "bonus_lane_depth" in await first.scrape()
 
 
 async def test_another_secret_key_is_refused_at_the_start(serve: Start, settings: Settings) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from billing.app.port import await_port
 from billing.app.running import recall
 from billing.app.supervised import watch
 from billing.common.logging import configure_logging
@@ -35,6 +36,8 @@ with: under another it does not start. Tills do without Redis."""
 BACKLOG = 4096
 KILL_AFTER_S = 30
 HEADERS_TIMEOUT_S = 15
+PORT_PATIENCE_S = 5
+"""How long processes that lost their parent may still answer their last requests."""
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -57,6 +60,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     key = _KeyCheck(settings)
     if not key.right_or_unknown():
         return 1
+    # Granian would share a taken port, and requests with it, without a word.
+    await_port(settings, PORT_PATIENCE_S)
     _allow_many_connections()
     _share_metrics(settings)
     # The parent watch is a thread, and a forked copy of a process with threads may hang.
