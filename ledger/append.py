@@ -62,7 +62,14 @@ class Batch:
         ]
         arguments = (
             *columns([_transaction_row(t) for t in self._transactions], 20),
-            *columns([row for t in self._transactions for row in _posting_rows(t)], 18),
+            *columns(
+                [
+                    row
+                    for place, t in enumerate(self._transactions, 1)
+                    for row in _posting_rows(place, t)
+                ],
+                15,
+            ),
             *columns(self._sources, 3),
             *columns(self._answers, 6),
             *columns([self._balance_row(state) for state in changed], 10),
@@ -112,8 +119,17 @@ def balance_values(state: CustomerState) -> tuple[Any, ...]:
 
 
 def columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
-    """Rows turned into `width` columns, as `unnest` takes them."""
-    return list(zip(*rows, strict=True)) if rows else [()] * width
+    """Rows turned into `width` columns, as `unnest` takes them.
+
+    A column of nulls becomes an empty one, which `unnest` fills with nulls: the driver looks at
+    every element of an array, and much of a ledger is null.
+    """
+    if not rows:
+        return [()] * width
+    return [
+        column if any(value is not None for value in column) else ()
+        for column in zip(*rows, strict=True)
+    ]
 
 
 def _transaction_row(t: Transaction) -> tuple[Any, ...]:
@@ -142,11 +158,11 @@ def _transaction_row(t: Transaction) -> tuple[Any, ...]:
     )
 
 
-def _posting_rows(t: Transaction) -> list[tuple[Any, ...]]:
+def _posting_rows(place: int, t: Transaction) -> list[tuple[Any, ...]]:
+    """The postings of the transaction at `place` (from 1), which tells the columns they share."""
     return [
         (
-            t.customer_id,
-            t.version,
+            place,
             seq,
             p.kind,
             p.debit,
@@ -161,8 +177,6 @@ def _posting_rows(t: Transaction) -> list[tuple[Any, ...]]:
             p.channel,
             p.store,
             p.product_group,
-            t.occurred_at,
-            t.recorded_at,
         )
         for seq, p in enumerate(t.postings, 1)
     ]

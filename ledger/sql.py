@@ -107,27 +107,32 @@ WITH journal AS (
         (customer_id, version, seq, kind, debit, credit, amount, lot_id, bucket, active_from,
          expires_at, program, program_version, channel, store, product_group, occurred_at,
          recorded_at)
-    SELECT * FROM unnest(
-        $21::uuid[], $22::bigint[], $23::int[], $24::text[], $25::text[], $26::text[],
-        $27::bigint[], $28::uuid[], $29::text[], $30::timestamptz[], $31::timestamptz[],
-        $32::text[], $33::int[], $34::text[], $35::text[], $36::text[], $37::timestamptz[],
-        $38::timestamptz[])
+    SELECT ($1::uuid[])[p.place], ($2::bigint[])[p.place], p.seq, p.kind, p.debit, p.credit,
+           p.amount, p.lot_id, p.bucket, p.active_from, p.expires_at, p.program,
+           p.program_version, p.channel, p.store, p.product_group,
+           ($6::timestamptz[])[p.place], ($7::timestamptz[])[p.place]
+    FROM unnest(
+        $21::int[], $22::int[], $23::text[], $24::text[], $25::text[], $26::bigint[],
+        $27::uuid[], $28::text[], $29::timestamptz[], $30::timestamptz[], $31::text[],
+        $32::int[], $33::text[], $34::text[], $35::text[])
+        AS p (place, seq, kind, debit, credit, amount, lot_id, bucket, active_from, expires_at,
+              program, program_version, channel, store, product_group)
 ), documents AS (
     INSERT INTO ledger.sources (source, customer_id, transaction_id)
-    SELECT * FROM unnest($39::text[], $40::uuid[], $41::uuid[])
+    SELECT * FROM unnest($36::text[], $37::uuid[], $38::uuid[])
 ), answers AS (
     INSERT INTO ledger.idempotency_keys
         (key, customer_id, fingerprint, status, answer, recorded_at)
     SELECT * FROM unnest(
-        $42::text[], $43::uuid[], $44::bytea[], $45::smallint[], $46::bytea[],
-        $47::timestamptz[])
+        $39::text[], $40::uuid[], $41::bytea[], $42::smallint[], $43::bytea[],
+        $44::timestamptz[])
 )
 UPDATE ledger.balances AS b
 SET version = n.version, available = n.available, promo = n.promo, deferred = n.deferred,
     held = n.held, debt = n.debt, next_due = n.next_due, recorded_at = n.recorded_at
 FROM unnest(
-    $48::uuid[], $49::bigint[], $50::bigint[], $51::bigint[], $52::bigint[], $53::bigint[],
-    $54::bigint[], $55::bigint[], $56::timestamptz[], $57::timestamptz[])
+    $45::uuid[], $46::bigint[], $47::bigint[], $48::bigint[], $49::bigint[], $50::bigint[],
+    $51::bigint[], $52::bigint[], $53::timestamptz[], $54::timestamptz[])
     AS n (customer_id, was, version, available, promo, deferred, held, debt, next_due,
           recorded_at)
 WHERE b.customer_id = n.customer_id AND b.version = n.was
