@@ -14,10 +14,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 _LINES = [
-    {"line": 1, "sku": "a", "group": "dairy", "quantity": "2", "price": "500.00", "amount": "1000.00"},
-    {"line": 2, "sku": "b", "group": "meat", "quantity": "1", "price": "333.33", "amount": "333.33"},
-    {"line": 3, "sku": "c", "group": "bread", "quantity": "1", "price": "100.01", "amount": "100.01"},
-]  # fmt: skip
+    {"line": line, "sku": sku, "group": group, "quantity": quantity, "price": price, "amount": sum_}
+    for line, sku, group, quantity, price, sum_ in (
+        (1, "a", "dairy", "2", "500.00", "1000.00"),
+        (2, "b", "meat", "1", "333.33", "333.33"),
+        (3, "c", "bread", "1", "100.01", "100.01"),
+    )
+]
 REDEEMING = 0.3
 
 

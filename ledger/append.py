@@ -53,13 +53,13 @@ class Batch:
 
     async def write(self, connection: Connection) -> None:
         """Append the journal, then bring the projections to it."""
-        if not self._transactions and not self._answers:
-            return
         changed = [
             self._context.states[one]
             for one, version in self._versions.items()
-            if self._context.states[one].version != version
+            if self._context.states[one].version != version or self._is_stale(one)
         ]
+        if not changed and not self._answers:
+            return
         arguments = (
             *columns([_transaction_row(t) for t in self._transactions], 20),
             *columns(
@@ -96,9 +96,14 @@ class Batch:
                 else:
                     new.append(lot_row(state.customer_id, lot))
         if new:
-            await connection.execute(sql.NEW_LOTS, *columns(new, 16))
+            await connection.execute(sql.NEW_LOTS, *columns(new, 17))
         if old:
-            await connection.execute(sql.CHANGED_LOTS, *columns(old, 10))
+            await connection.execute(sql.CHANGED_LOTS, *columns(old, 11))
+
+    def _is_stale(self, customer_id: UUID) -> bool:
+        """Whether the row says another next due date than its lots and holds do."""
+        state = self._context.states[customer_id]
+        return state.complete and state.due() != state.next_due
 
     def _balance_row(self, state: CustomerState) -> tuple[Any, ...]:
         was = self._versions[state.customer_id]
@@ -200,6 +205,7 @@ def lot_row(customer_id: UUID, lot: Lot) -> tuple[Any, ...]:
         lot.redeemed,
         lot.revoked,
         lot.owed,
+        lot.expired,
         lot.open,
     )
 
@@ -215,6 +221,7 @@ def _changed_lot_row(customer_id: UUID, lot: Lot) -> tuple[Any, ...]:
         lot.redeemed,
         lot.revoked,
         lot.owed,
+        lot.expired,
         lot.open,
     )
 

@@ -38,7 +38,7 @@ def revoke(draft: Draft, step: Revoke, target: CorrectionTarget) -> None:
 
 
 def restore(draft: Draft, step: Restore, target: CorrectionTarget) -> None:
-    """redeemed → available, same lot; a debt left by that lot's own revocation is paid first."""
+    """redeemed → available, same lot; as much debt as the lot's revocation left is paid first."""
     draft.corrects = target.id
     left = _left(target, ("redeem", "capture"), ("restore",))
     rest = sum(left.values()) if step.points is None else step.points
@@ -59,7 +59,7 @@ _REVERSIBLE = frozenset(("accrual", "redemption", "receipt", "capture", "adjustm
 
 
 def reverse(draft: Draft, step: Reverse, target: CorrectionTarget) -> None:
-    """Undo a transaction that nothing has corrected yet: at most once."""
+    """Undo what earlier corrections have left of a transaction: at most once."""
     draft.corrects = target.id
     if target.reversed:
         raise Refusal("already_reversed", f"Transaction {target.id} is already reversed.")
@@ -104,7 +104,10 @@ def _take_back(
     lot = draft.state.lots[lot_id]
     available = min(amount, lot.available)
     draft.post("revoke", "available", "issued", available, lot, product_group)
-    amount -= available
+    lot = draft.state.lots[lot_id]
+    # What expired was never used: nobody owes it.
+    used = lot.amount - lot.available - lot.deferred - lot.expired - lot.revoked
+    amount = min(amount - available, used)
     owed_again = min(amount, paid_debts[lot_id])
     paid_debts[lot_id] -= owed_again
     spent = amount - owed_again

@@ -5,21 +5,26 @@ A refusal concerns its own command only. What the database rejects is split by `
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import structlog
 from msgspec import Struct
 
+from ledger import sql
 from ledger.append import Batch
 from ledger.commands import Answer, Command, Completion
 from ledger.decide import Context, Outcome, decide
 from ledger.errors import KeyReused, Refusal
-from ledger.load import Connection, Known, Needs, load
+from ledger.load import Connection, Known, MissingAccounts, Needs, load
 
 _log = structlog.get_logger()
 
 Clock = Callable[[], datetime]
+
+TURN = 50
+"""Commands decided before others of the process have a turn: a thousand take a while."""
 
 
 class Result(Struct, frozen=True):
@@ -61,11 +66,25 @@ async def run_group(
     while it committed.
     """
     needs = Needs(commands)
+    while True:
+        try:
+            return await _run(connection, commands, needs, clock, atomic)
+        except MissingAccounts as missing:
+            await connection.execute(sql.OPEN_ACCOUNTS, missing.customers)
+
+
+async def _run(
+    connection: Connection, commands: Sequence[Command], needs: Needs, clock: Clock, atomic: bool
+) -> list[Fate]:
     async with connection.transaction():
         now = clock()
         known, context = await load(connection, needs, now)
         batch = Batch(context)
-        fates = [_settle(command, context, known, batch, now) for command in commands]
+        fates: list[Fate] = []
+        for command in commands:
+            fates.append(_settle(command, context, known, batch, now))
+            if len(fates) % TURN == 0:
+                await asyncio.sleep(0)
         if atomic and any(map(Aborted.failed, fates)):
             raise Aborted(fates)
         await batch.write(connection)

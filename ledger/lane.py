@@ -46,8 +46,11 @@ _AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.TooManyConnectionsError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.QueryCanceledError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
 )
 
 
@@ -82,6 +85,7 @@ class Lane:
         self._group_timeout_s = group_timeout_s
         self._queue: deque[_Job | _Whole] = deque()
         self._wake = asyncio.Event()
+        self._depth = 0
         self._closing = False
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -102,7 +106,7 @@ class Lane:
     @property
     def depth(self) -> int:
         """Commands waiting for their group."""
-        return len(self._queue)
+        return self._depth
 
     def submit(self, commands: Sequence[Command]) -> list[asyncio.Future[Result]]:
         """Queue commands; all of them or none. Raises Unavailable when full or closing."""
@@ -110,21 +114,23 @@ class Lane:
         loop = asyncio.get_running_loop()
         jobs = [_Job(command, loop.create_future()) for command in commands]
         self._queue.extend(jobs)
+        self._depth += len(jobs)
         self._wake.set()
         return [job.future for job in jobs]
 
     def submit_whole(self, commands: Sequence[Command]) -> asyncio.Future[list[Fate]]:
         """Queue commands that happen together, or the future raises Aborted and none did."""
-        self._admit(1)
+        self._admit(len(commands))
         job = _Whole(commands, asyncio.get_running_loop().create_future())
         self._queue.append(job)
+        self._depth += len(commands)
         self._wake.set()
         return job.future
 
     def _admit(self, count: int) -> None:
         if self._closing:
             raise Unavailable("The service is shutting down; repeat with the same key.")
-        if len(self._queue) + count > self._capacity:
+        if self.depth + count > self._capacity:
             raise Unavailable("Too many commands are waiting; repeat with the same key.")
 
     async def _run(self) -> None:
@@ -139,6 +145,7 @@ class Lane:
             first = self._queue[0]
             if isinstance(first, _Whole):
                 self._queue.popleft()
+                self._depth -= len(first.commands)
                 await self._commit_whole(first)
             else:
                 await self._commit_all(self._next_group())
@@ -157,6 +164,7 @@ class Lane:
             if isinstance(job, _Whole):
                 break
             self._queue.popleft()
+            self._depth -= 1
             # Whoever gave up waiting was told to repeat: nothing needs to happen now.
             if not job.future.done():
                 jobs.append(job)
@@ -176,6 +184,8 @@ class Lane:
             if not job.future.done():
                 job.future.set_exception(error)
             return
+        self.groups += 1
+        self.commands += len(job.commands)
         if not job.future.done():
             job.future.set_result(fates)
 

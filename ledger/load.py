@@ -18,6 +18,15 @@ from ledger.state import CorrectionTarget, CustomerState
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
+class MissingAccounts(Exception):
+    """Customers the ledger has not met: to be opened outside the group's transaction, which
+    would otherwise lock them out of order."""
+
+    def __init__(self, customers: list[UUID]) -> None:
+        super().__init__(f"{len(customers)} accounts to open")
+        self.customers = customers
+
+
 class Known(Struct):
     """Keys already answered, (fingerprint, answer), and documents already posted."""
 
@@ -65,10 +74,12 @@ async def load(connection: Connection, needs: Needs, now: Any) -> tuple[Known, C
     """Lock the customers, then read under the lock. Runs inside the group's transaction."""
     states = await _lock(connection, sorted(needs.customers))
     known = await _known(connection, needs)
+    # A transfer brings its target up to the later of both customers' clocks.
+    horizon = max([now, *(s.recorded_at for s in states.values() if s.recorded_at is not None)])
     due = {
         state.customer_id
         for state in states.values()
-        if state.next_due is not None and state.next_due <= now
+        if state.next_due is not None and state.next_due <= horizon
     }
     full = needs.all_lots | due
     targets = await _targets(connection, needs.targets) if needs.targets else {}
@@ -86,9 +97,7 @@ async def _lock(connection: Connection, customers: Sequence[UUID]) -> dict[UUID,
     rows = await connection.fetch(sql.LOCK, customers)
     if len(rows) < len(customers):
         found = {row[0] for row in rows}
-        missing = [one for one in customers if one not in found]
-        await connection.execute(sql.OPEN_ACCOUNTS, missing)
-        rows += await connection.fetch(sql.LOCK, missing)
+        raise MissingAccounts([one for one in customers if one not in found])
     return {row[0]: balance_state(row) for row in rows}
 
 

@@ -17,7 +17,8 @@ class Lot(Struct, frozen=True):
     """Points of one accrual: where they came from, when they live, and where they are now.
 
     `expires_at` is exclusive: at that instant the points are gone. `redeemed` is net of what was
-    restored; `revoked` is what was taken back, `owed` the part of it that became debt.
+    restored; `revoked` is what was taken back, `owed` the debt that left and that nothing restored
+    has settled; `expired` is what nobody used in time.
     """
 
     id: UUID
@@ -34,6 +35,7 @@ class Lot(Struct, frozen=True):
     redeemed: int = 0
     revoked: int = 0
     owed: int = 0
+    expired: int = 0
 
     @property
     def open(self) -> bool:

@@ -29,10 +29,11 @@ SET version = excluded.version, available = excluded.available, promo = excluded
 
 
 class Rebuilt(Struct):
-    """How many customers were read, and which were put right."""
+    """How many customers were read, which were put right, and whose journal itself is wrong."""
 
     customers: int
     repaired: list[UUID]
+    beyond: list[UUID]
 
 
 async def rebuild(
@@ -40,12 +41,15 @@ async def rebuild(
 ) -> Rebuilt:
     """Put every projection right that differs from the journal; both connections as the owner.
 
-    Raises Impossible when a journal itself is wrong: then `audit` names the transaction.
+    A customer whose journal itself is wrong is left as it is: `audit` names the transaction.
     """
-    done = Rebuilt(0, [])
+    done = Rebuilt(0, [], [])
     async for customer in read_customers(reader):
         done.customers += 1
-        if check(customer):
+        findings = check(customer)
+        if any(finding.what == "transaction" for finding in findings):
+            done.beyond.append(customer.id)
+        elif findings:
             await _repair(writer, customer.id)
             done.repaired.append(customer.id)
         if progress is not None:
@@ -65,7 +69,7 @@ async def _write(writer: Connection, customer: Customer, state: CustomerState) -
     for table in ("lots", "holds"):
         await writer.execute(f"DELETE FROM ledger.{table} WHERE customer_id = $1", customer.id)
     lots = [lot_row(customer.id, lot) for lot in state.lots.values()]
-    await writer.execute(sql.NEW_LOTS, *columns(lots, 16))
+    await writer.execute(sql.NEW_LOTS, *columns(lots, 17))
     holds = [hold_row(state, one) for one in state.holds]
     await writer.execute(sql.PUT_HOLDS, *columns(holds, 7))
     await writer.execute(_PUT_BALANCE, customer.id, state.version, *balance_values(state))

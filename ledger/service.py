@@ -1,7 +1,8 @@
 """The ledger's door: commands in, results out; reads beside.
 
 One `Ledger` lives in each process. Tills' commands go to lanes by customer; bulk work (batches,
-campaigns, sweeps) has a lane of its own, so that a till never waits behind a thousand others.
+campaigns, sweeps) has a lane of its own, so that a till does not queue behind a thousand others;
+it shares the process, where long groups give others a turn.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from ledger.errors import Unavailable
 from ledger.group import Clock, Fate, Result
 from ledger.lane import Lane
 from ledger.load import Connection
+
+TILL_GROUP_TIMEOUT_S = 3.0
+"""A till gives up before; a lane that waits longer for a silent server only holds up the next."""
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
@@ -53,7 +57,13 @@ class Ledger:
         self._connect_timeout_s = connect_timeout_s
         self.clock = clock
         self.lanes = [
-            Lane(self._connect, clock, capacity=capacity, group_size=group_size)
+            Lane(
+                self._connect,
+                clock,
+                capacity=capacity,
+                group_size=group_size,
+                group_timeout_s=TILL_GROUP_TIMEOUT_S,
+            )
             for _ in range(lanes)
         ]
         self.bulk_lane = Lane(

@@ -47,6 +47,8 @@ def capture(draft: Draft, step: Capture) -> None:
     """held → redeemed for `points` of the hold, the rest held → available."""
     hold = _open_hold(draft, step.hold_id)
     amount = hold.amount if step.points is None else step.points
+    if amount < 0:
+        raise ValueError(f"{amount} points: amounts are not negative")
     if amount > hold.amount:
         raise Refusal(
             "insufficient_points",
@@ -110,6 +112,8 @@ def transfer(draft: Draft, arrival: Draft, step: Transfer) -> None:
 
 
 def _affordable(draft: Draft, points: int | Literal["max"], at_most: int | None) -> int:
+    if points != MAX and points < 0:
+        raise ValueError(f"{points} points: amounts are not negative")
     spendable = draft.state.balances.spendable
     if points == MAX:
         return spendable if at_most is None else min(spendable, at_most)

@@ -124,12 +124,14 @@ class CustomerState:
             redeemed += amount
         elif credit == "debt":
             self.debt -= amount
-        revoked, owed = lot.revoked, lot.owed
+        revoked, owed, expired = lot.revoked, lot.owed, lot.expired
         if posting.kind == "revoke":
             revoked += amount
             owed += amount if debit == "debt" else 0
         elif posting.kind == "settle":
             owed -= amount
+        elif posting.kind == "expire":
+            expired += amount
         if self.strict:
             if min(available, deferred, held, redeemed, owed) < 0 or revoked > put_in:
                 raise Impossible(f"{posting.kind} of {amount} leaves lot {lot.id} below zero")
@@ -156,6 +158,7 @@ class CustomerState:
             redeemed,
             revoked,
             owed,
+            expired,
         )
 
     def apply(self, transaction: Transaction) -> None:

@@ -175,6 +175,7 @@ lots = Table(
     Column("redeemed", BigInteger, nullable=False),
     Column("revoked", BigInteger, nullable=False),
     Column("owed", BigInteger, nullable=False),
+    Column("expired", BigInteger, nullable=False),
     Column("open", Boolean, nullable=False),
     CheckConstraint(
         "available >= 0 AND deferred >= 0 AND held >= 0 AND redeemed >= 0 AND owed >= 0"

@@ -137,6 +137,7 @@ CREATE TABLE ledger.lots (
     redeemed bigint NOT NULL,
     revoked bigint NOT NULL,
     owed bigint NOT NULL,
+    expired bigint NOT NULL,
     open boolean NOT NULL,
     PRIMARY KEY (customer_id, id),
     CONSTRAINT lots_bucket_check CHECK (

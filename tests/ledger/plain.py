@@ -26,6 +26,9 @@ class PlainLot:
     deferred: int = 0
     held: int = 0
     owed: int = 0
+    put_in: int = 0
+    expired: int = 0
+    revoked: int = 0
 
 
 Parts = list[tuple[PlainLot, int]]
@@ -81,7 +84,7 @@ class PlainCustomer:
                 elif what == 1:
                     one.available, one.deferred = one.available + one.deferred, 0
                 else:
-                    one.available = 0
+                    one.expired, one.available = one.expired + one.available, 0
             floor = max(floor, at) if what == 0 else floor
         self.now = now
 
@@ -116,6 +119,7 @@ class PlainCustomer:
                 self.debt -= into_debt
                 done.into_debt += into_debt
                 self._put(lot, amount - into_debt, at)
+                lot.put_in += into_debt
                 done.given.append((lot, amount))
         self.tick(self.now, at)
         return done
@@ -208,7 +212,7 @@ class PlainCustomer:
         other.tick(self.now)
         with Logged(self, at, self.now), Logged(other, at, self.now):
             for lot, part in self._take(self.lots, amount, "available"):
-                other._lot(lot.bucket, at, lot.active, lot.expires).available += part
+                other._put(other._lot(lot.bucket, at, lot.active, lot.expires), part, lot.active)
         other.tick(self.now)
 
     # Parts --------------------------------------------------------------------------------
@@ -218,6 +222,7 @@ class PlainCustomer:
         return self.lots[-1]
 
     def _put(self, lot: PlainLot, amount: int, at: float) -> None:
+        lot.put_in += amount
         if lot.active > at:
             lot.deferred += amount
         else:
@@ -253,7 +258,8 @@ class PlainCustomer:
             amount = given - done.revoked.get(lot.number, 0)
             deferred = min(amount, lot.deferred)
             available = min(amount - deferred, lot.available)
-            gone = amount - deferred - available
+            left = lot.put_in - lot.available - lot.deferred - lot.expired - lot.revoked
+            gone = min(amount - deferred - available, left)
             if gone and if_spent == "refuse":
                 raise No("points_already_spent")
             if if_spent == "floor":
@@ -264,6 +270,7 @@ class PlainCustomer:
             lot.available -= available
             self.debt += gone
             lot.owed += gone
+            lot.revoked += deferred + available + gone
             done.revoked[lot.number] = done.revoked.get(lot.number, 0) + (
                 deferred + available + gone
             )

@@ -258,7 +258,7 @@ async def test_a_lot_out_of_nothing_is_named(
 ) -> None:
     await tamper.execute(
         "INSERT INTO ledger.lots SELECT gen_random_uuid(), gen_random_uuid(), 'base', 1, now(),"
-        " NULL, NULL, NULL, now(), 1, 0, 0, 0, 0, 0, true"
+        " NULL, NULL, NULL, now(), 1, 0, 0, 0, 0, 0, 0, true"
     )
     (finding,) = await found(database, "lot")
     assert finding.detail == "belongs to a customer without transactions"
