@@ -22,8 +22,8 @@ DIMENSIONS: Final[tuple[Dimension, ...]] = get_args(Dimension)
 
 
 class Selection(Struct, frozen=True, kw_only=True):
-    """Which postings: `since` exclusive-free lower and `as_of` upper bound of `occurred_at`
-    (both inclusive), `known_at` upper bound of `recorded_at`; None does not restrict."""
+    """Which postings: `since` and `as_of` bound `occurred_at`, `known_at` is the upper bound of
+    `recorded_at`, all inclusive; None does not restrict."""
 
     since: datetime | None = None
     as_of: datetime | None = None

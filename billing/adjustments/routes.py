@@ -19,7 +19,7 @@ from ledger.service import Ledger
     may=("finance", "admin"),
     body=AdjustmentIn,
     answers={201: AdjustmentOut},
-    conflicts=("insufficient_points",),
+    conflicts=("insufficient_points", "balance_limit"),
     idempotent=True,
     examples={
         "give": {

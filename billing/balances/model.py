@@ -19,8 +19,8 @@ def balance_document(
 
     `base` and `promo` add up to `available`; `spendable` is what may be redeemed now: a debt
     comes first. `future_accruals` add up to `deferred`. `expiring` is the part of `available`
-    that has an end, and `holds` add up to `held`; both are left out unless `complete`, when the
-    state knows deferred lots only. Amounts are decimal strings, times are of `zone`.
+    that has an end, and `holds` add up to `held`; both are left out when `complete` is false: the
+    state then knows deferred lots only. Amounts are decimal strings, times are of `zone`.
     """
     document: Document = {
         "customer_id": state.customer_id,

@@ -16,7 +16,7 @@ from billing.common.auth import Principal, Role
 from billing.common.decoding import decode_body
 from billing.common.errors import Conflict, Problem
 from billing.common.problems import problem_document
-from billing.common.teller import NotKept, Request, problem_of_fate, told
+from billing.common.teller import Request, problem_of_fate, told
 from billing.common.wire import encode
 from billing.receipts.schemas import AccrualIn, SaleIn
 from billing.receipts.service import SaleRequest, Sales
@@ -94,7 +94,8 @@ class Batches:
     async def _atomic(
         self, operations: Sequence[OperationIn], prepared: Sequence[Command | Problem]
     ) -> list[ResultOut]:
-        """All or none. A refusal by the state is kept under its own key; the others are free."""
+        """All or none. Of an aborted batch nothing is kept, refusals neither: they were decided
+        in a state that the batch itself had made."""
         faults = [isinstance(one, Problem) for one in prepared]
         if any(faults):
             return [
@@ -107,27 +108,7 @@ class Batches:
                 return [_result(fate) for fate in await self._ledger.execute_whole(commands)]
             except Aborted as aborted:
                 fates = aborted.fates
-            culprits = [i for i, fate in enumerate(fates) if Aborted.failed(fate)]
-            await self._keep([commands[i] for i in culprits], [fates[i] for i in culprits])
-        return [
-            _result(fate) if i in culprits else _problem(_ABORTED) for i, fate in enumerate(fates)
-        ]
-
-    async def _keep(self, commands: Sequence[Command], fates: Sequence[Fate]) -> None:
-        """Write refusals down that an aborted batch took back, so that a retry hears them."""
-        kept = [
-            msgspec.structs.replace(
-                command,
-                steps=(),
-                source=None,
-                refusal=NotKept(_ABORTED),
-                refuse=lambda _, answer=fate.answer: answer,
-            )
-            for command, fate in zip(commands, fates, strict=True)
-            if isinstance(fate, Result) and fate.answer is not None and not fate.replayed
-        ]
-        if kept:
-            await self._ledger.execute_many(kept)
+        return [_result(fate) if Aborted.failed(fate) else _problem(_ABORTED) for fate in fates]
 
 
 _ABORTED = Conflict(

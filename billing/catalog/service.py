@@ -170,6 +170,10 @@ class Catalog:
                 if not away:
                     log.warning("catalog cannot be revalidated: the database is away")
                 away = True
+            except Exception:
+                # Whatever it is, the next look may succeed; a watcher that ended would leave
+                # this process with an old catalog for ever.
+                log.exception("catalog cannot be revalidated")
 
     async def _load(self, skus: list[str]) -> dict[str, Product]:
         cache = self._cache

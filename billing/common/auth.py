@@ -48,6 +48,18 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
             self._own("store", self.store, store),
         )
 
+    def covers(self, channel: str | None, store: str | None) -> None:
+        """Raise Forbidden when a bound key asks for what was done elsewhere, or nowhere."""
+        for kind, bound, place in (
+            ("channel", self.channel, channel),
+            ("store", self.store, store),
+        ):
+            if bound is not None and place != bound:
+                elsewhere = repr(place) if place is not None else f"what has no {kind}"
+                raise Forbidden(
+                    f"This key is bound to the {kind} {bound!r} and may not act for {elsewhere}."
+                )
+
     def _own(self, kind: str, bound: str | None, named: str | None) -> str | None:
         if bound is not None and named is not None and named != bound:
             raise Forbidden(

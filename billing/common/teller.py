@@ -125,11 +125,14 @@ def problem_of(refusal: Refusal) -> Problem:
         return NotFound(refusal.detail, **members)
     if refusal.code == "source_exists":
         kind, _, place = members.pop("source").partition("/")
+        what = "This receipt is posted already"
+        if kind == "redemption":
+            what = "This receipt is paid with points already"
         read = f" GET /v1/receipts/{place[2:]} shows it." if kind == "sale" else ""
         return Conflict(
             "receipt_exists",
-            "This receipt is posted already. To hear its answer again, repeat it with the "
-            f"Idempotency-Key it was posted with.{read}",
+            f"{what}. To hear the answer again, repeat the request with the Idempotency-Key it "
+            f"was posted with.{read}",
             **members,
         )
     return Conflict(_NAMES.get(refusal.code, refusal.code), refusal.detail, **members)

@@ -105,7 +105,8 @@ async def get(call: Call) -> Answer:
     return Answer.json(shown(profile, call.principal))
 
 
-@operation("PATCH", "/v1/customers/{id}", summary="Change a customer", tag=_TAG, may=WRITERS,
+@operation("PATCH", "/v1/customers/{id}", summary="Change a customer", tag=_TAG,
+           may=("site", "support", "admin"),
            body=CustomerPatch, answers={200: CustomerOut}, conflicts=("customer_exists",),
            examples={"block": {"status": "blocked"}, "name": {"name": "Anna K."}})  # fmt: skip
 async def change(call: Call[CustomerPatch]) -> Answer:

@@ -108,7 +108,7 @@ class Programs:
                 raise ValidationFailed.at("", f"version {draft.version} is published already")
             published = [v.effective_from for v in versions if v.effective_from is not None]
             at = since or now
-            if published and at < max(now, *published) and since is not None:
+            if published and at < max(now, *published):
                 raise ValidationFailed.at(
                     "/from", "must not be in the past, nor before a version already published"
                 )
@@ -155,7 +155,11 @@ class Programs:
         program = compile_definition(code, version, body)
         named = program.lines.products | program.lines.exclude_products
         known = await self._catalog.products(named) if named else {}
-        check_names(program, self._catalog.current(), known)
+        try:
+            check_names(program, self._catalog.current(), known)
+        except ValidationFailed:
+            await self._catalog.refresh()  # It may have come this very second, by another process.
+            check_names(program, self._catalog.current(), known)
 
 
 def _definition_of(body: ProgramIn) -> DefinitionIn:

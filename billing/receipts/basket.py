@@ -31,8 +31,11 @@ async def place_of(
     principal: Principal, catalog: Catalog, channel: str | None, store: str | None, timezone: str
 ) -> Place:
     """The place a request acts for. Raises Forbidden, ValidationFailed."""
+    named = channel
     channel, store = principal.bind(channel, store)
-    if store is not None:
+    if principal.store is not None:
+        channel = named  # A till goes with its store when that moves to another channel.
+    elif store is not None:
         of_store, _ = await catalog.place(None, store)
         principal.bind(of_store, store)
     channel, store = await catalog.place(channel, store)
@@ -112,6 +115,8 @@ async def basket_of(
 
 def _sum_fault(line: LineIn, tolerance: int) -> str | None:
     product = line.quantity * line.price
+    if product == 0 and line.amount:
+        return f"is {format_amount(line.amount)}, but quantity × price is nothing"
     if abs(product - line.amount * Quantity.UNIT) <= tolerance * Quantity.UNIT:
         return None
     exact = (product + Quantity.UNIT // 2) // Quantity.UNIT

@@ -14,7 +14,7 @@ from billing.receipts.slip import language_of
 from ledger.service import Ledger
 
 _TAG = "Sales"
-_CONFLICTS = ("receipt_exists", "customer_not_verified", "customer_blocked")
+_CONFLICTS = ("receipt_exists", "customer_not_verified", "customer_blocked", "balance_limit")
 
 
 def request_of(call: Call[Any, Any], path: str, columns: int = 32) -> SaleRequest:
@@ -87,7 +87,7 @@ async def read_receipt(call: Call) -> Answer:
     without stores stands in the place of the store."""
     place, number = call.path["store"], call.path["number"]
     found = await call.use(Sales).read(place, number)
-    call.principal.bind(found.channel, found.store)
+    call.principal.covers(found.channel, found.store)
     return Answer.json(found)
 
 

@@ -53,6 +53,14 @@ class SaleRequest(Request, frozen=True):
     columns: int = 32
 
 
+class Payment(msgspec.Struct, frozen=True):
+    """How many points pay a sale: from the balance, from an open hold, or already redeemed."""
+
+    points: int = 0
+    hold_id: UUID | None = None
+    done: bool = False
+
+
 class Sale(msgspec.Struct, frozen=True):
     """A sale ready to be posted: calculated, not yet known whether the points are there."""
 
@@ -64,7 +72,7 @@ class Sale(msgspec.Struct, frozen=True):
     paid: list[int]
     awards: tuple[Award, ...]
     stated: tuple[StatedIn, ...]
-    hold_id: UUID | None
+    payment: Payment
 
 
 class Sales:
@@ -111,32 +119,52 @@ class Sales:
         try:
             customer = await self._customers.require(body.customer)
             customer.must_be_active()
-            points, hold_id = await self._wish(request, redeem, customer)
+            payment = await self._payment(request, redeem, customer, place, body.receipt)
         except (NotFound, Conflict) as problem:
             known = customer.id if customer else None
             return request.refusing("receipt", basket.occurred_at, problem, known)
-        if points > payable(basket):
+        if payment.points > payable(basket):
+            by_id = redeem is not None and redeem.redemption_id is not None
             raise ValidationFailed.at(
-                "/redeem/points" if hold_id is None else "/redeem/redemption_id",
+                "/redeem/redemption_id" if by_id else "/redeem/points",
                 f"points may pay at most {format_amount(payable(basket))} of this receipt",
             )
-        paid = pay_with_points(basket, points)
+        paid = pay_with_points(basket, payment.points)
         awards: tuple[Award, ...] = ()
         if not stated:
             awards = calculate(await self._book.running(basket.occurred_at), basket, paid)
         return _command(
-            Sale(request, customer, place, body.receipt, basket, paid, awards, stated, hold_id)
+            Sale(request, customer, place, body.receipt, basket, paid, awards, stated, payment)
         )
 
-    async def _wish(
-        self, request: Request, redeem: PointsIn | None, customer: Customer
-    ) -> tuple[int, UUID | None]:
-        """How many points pay, and from which hold if from one."""
+    async def _payment(
+        self,
+        request: Request,
+        redeem: PointsIn | None,
+        customer: Customer,
+        place: Place,
+        receipt: ReceiptIn,
+    ) -> Payment:
+        """What pays. Raises NotFound, Conflict, and Forbidden for another place's redemption."""
         if redeem is None:
-            return 0, None
+            return Payment()
         if redeem.redemption_id is None:
-            return int(redeem.points or 0), None
-        return await self._held(request, redeem.redemption_id, customer), redeem.redemption_id
+            return Payment(int(redeem.points or 0))
+        row = await read_redemption(self._database, redeem.redemption_id)
+        if row is None or row["customer_id"] != customer.id:
+            raise NotFound(f"This customer has no redemption {redeem.redemption_id}.")
+        request.principal.covers(row["channel"], row["store"])
+        hold = None
+        if row["mode"] == "hold":
+            hold = await reads.hold_now(self._ledger, customer.id, row["id"])
+        if hold is not None and hold.status != "captured":
+            return Payment(row["points"], row["id"])
+        of_this = (row["channel"], row["store"], row["number"])
+        if of_this != (place.channel, place.store, receipt.number):
+            raise Conflict(
+                "hold_not_open", f"The redemption paid another receipt, {row['number']}."
+            )
+        return Payment(hold.captured if hold else row["points"], done=True)
 
     async def read(self, place_code: str, number: str) -> StoredReceipt:
         """A posted sale, by store (or channel without stores) and receipt number."""
@@ -198,31 +226,21 @@ class Sales:
                 return transaction, row
         raise NotFound(f"No receipt {number!r} of {place_code!r} is posted.")
 
-    async def _held(self, request: Request, redemption_id: UUID, customer: Customer) -> int:
-        row = await read_redemption(self._database, redemption_id)
-        if row is None or row["customer_id"] != customer.id:
-            raise NotFound(f"This customer has no redemption {redemption_id}.")
-        request.principal.bind(row["channel"], row["store"])
-        if row["mode"] != "hold":
-            raise Conflict("hold_not_open", "The redemption is already captured.")
-        points: int = row["points"]
-        return points
-
 
 def _command(sale: Sale) -> Command:
     basket, place = sale.basket, sale.place
-    points = sum(sale.paid)
+    payment = sale.payment
     steps: list[Step] = []
-    if sale.hold_id is not None:
-        steps.append(Capture(sale.hold_id, None, lambda _: by_group(basket, sale.paid)))
-    elif points:
-        steps.append(Redeem(points, None, lambda _: by_group(basket, sale.paid)))
+    if payment.hold_id is not None:
+        steps.append(Capture(payment.hold_id, None, lambda _: by_group(basket, sale.paid)))
+    elif payment.points and not payment.done:
+        steps.append(Redeem(payment.points, None, lambda _: by_group(basket, sale.paid)))
     grants = _grants(sale)
     if grants:
         steps.append(Accrue(grants))
     return Command(
         customer_id=sale.customer.id,
-        kind="receipt" if points or sale.hold_id else "accrual",
+        kind="receipt" if payment.points else "accrual",
         occurred_at=basket.occurred_at,
         steps=tuple(steps),
         key=sale.request.key,

@@ -21,7 +21,7 @@ class PointsOrMax(int):
     MAX = -1
     SCHEMA: Schema = {  # noqa: RUF012
         "type": "string",
-        "pattern": r"^(max|[0-9]{1,14}(\.[0-9]{1,2})?)$",
+        "pattern": r"^(max|[0-9]{1,13}(\.[0-9]{1,2})?)$",
         "examples": ["50.00", "max"],
     }
 

@@ -35,6 +35,7 @@ from billing.redemptions.schemas import (
 from ledger import reads
 from ledger.commands import Capture, Command, Completion, PlaceHold, Redeem, Release, Step
 from ledger.decide import Outcome
+from ledger.errors import Refusal
 from ledger.model import Posting, Transaction
 from ledger.service import Ledger
 
@@ -115,6 +116,8 @@ class Redemptions:
         def complete(outcome: Outcome) -> Completion:
             transaction = _own(outcome)
             amount = _moved(transaction)
+            if amount == 0:
+                raise Refusal("insufficient_points", "There are no points to redeem.", available=0)
             row = store.redemption_row(
                 transaction.id,
                 transaction.customer_id,
@@ -152,6 +155,8 @@ class Redemptions:
     async def capture(self, request: Request, redemption_id: UUID, body: CaptureIn) -> Command:
         """Spend a hold, or a part of it; the rest is released."""
         held = await self._held(request, redemption_id)
+        if body.points == 0:
+            raise ValidationFailed.at("/points", "must be more than zero; release gives all back")
         if body.points is not None and body.points > held.points:
             raise ValidationFailed.at(
                 "/points", f"must not be more than is held, {format_amount(held.points)}"
@@ -180,7 +185,8 @@ class Redemptions:
                 raise RuntimeError(f"redemption {held.id} has no hold")
             status = "held" if hold.status == "open" else hold.status
         amount = hold.captured if hold and status == "captured" else held.points
-        paid = pay_with_points(held.basket, amount)
+        spends = status in ("held", "captured")
+        paid = pay_with_points(held.basket, amount if spends else 0)
         zone = ZoneInfo(held.place.timezone)
         return RedemptionOut(
             id=held.id,
@@ -188,7 +194,7 @@ class Redemptions:
             receipt_number=held.number,
             status=status,
             points=format_amount(amount),
-            parts=_parts(transaction.postings, zone),
+            parts=_parts(transaction.postings, zone, amount),
             lines=_lines(held.basket, paid),
             hold_expires_at=hold.expires_at.astimezone(zone) if hold else None,
             balance=balance_document(state, at=self._ledger.clock(), zone=zone, complete=True),
@@ -205,6 +211,7 @@ class Redemptions:
         return Command(
             customer_id=held.customer_id,
             kind=kind,
+            source=_source(held) if kind == "capture" else None,
             occurred_at=self._ledger.clock(),
             steps=(step,),
             key=request.key,
@@ -220,7 +227,7 @@ class Redemptions:
         row = await store.read_redemption(self._database, redemption_id)
         if row is None:
             raise NotFound(f"There is no redemption {redemption_id}.")
-        request.principal.bind(row["channel"], row["store"])
+        request.principal.covers(row["channel"], row["store"])
         snapshot = self._catalog.current()
         known = snapshot.stores.get(row["store"] or "")
         timezone = timezone_of(snapshot, row["store"], self._timezone)
@@ -234,6 +241,11 @@ class Redemptions:
             row["points"],
             _stored_basket(row, place),
         )
+
+
+def _source(held: Held) -> str:
+    """Captured points are redeemed points: once per store and receipt number, too."""
+    return store.redemption_source(held.place.channel, held.place.store, held.number)
 
 
 def _own(outcome: Outcome) -> Transaction:
@@ -267,16 +279,28 @@ def _document(held: Held, outcome: Outcome, status: Status) -> RedemptionOut:
     )
 
 
-def _parts(postings: Sequence[Posting], zone: ZoneInfo) -> list[PartOut]:
-    """From which lots: the spent ones of a capture, else the held or released ones."""
+def _parts(postings: Sequence[Posting], zone: ZoneInfo, amount: int | None = None) -> list[PartOut]:
+    """From which lots: the spent ones of a capture, else the held or released ones.
+
+    `amount` is how much of a hold was captured: its first parts, in burn order.
+    """
     spent = [p for p in postings if p.kind in ("redeem", "capture")] or list(postings)
+    rest = sum(p.amount for p in spent) if amount is None else amount
     sums: dict[UUID, int] = {}
     for posting in spent:
-        sums[posting.lot_id] = sums.get(posting.lot_id, 0) + posting.amount
+        part = min(posting.amount, rest)
+        rest -= part
+        if part:
+            sums[posting.lot_id] = sums.get(posting.lot_id, 0) + part
     terms = {posting.lot_id: posting for posting in spent}
     return [
-        PartOut(lot, terms[lot].bucket, format_amount(amount), _local(terms[lot].expires_at, zone))
-        for lot, amount in sums.items()
+        PartOut(
+            lot,
+            terms[lot].bucket,
+            format_amount(points),
+            _local(terms[lot].expires_at, zone),
+        )
+        for lot, points in sums.items()
     ]
 
 

@@ -25,7 +25,7 @@ MAY: dict[str, str] = {
     "PUT /v1/products/{sku}": "marketer admin",
     "POST /v1/products/import": "admin",
     "POST /v1/customers": "pos site support admin",
-    "PATCH /v1/customers/{id}": "pos site support admin",
+    "PATCH /v1/customers/{id}": "site support admin",
     "POST /v1/programs": "marketer admin",
     "POST /v1/programs/{code}/versions": "marketer admin",
     "POST /v1/programs/{code}/publish": "marketer admin",
