@@ -62,13 +62,17 @@ class Whole:
         data_dir = self._settings.data_dir
         if not data_dir.exists():
             await_port(self._settings, 0)  # before there is anything to leave behind
-        data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EmbeddedError(f"BONUS_DATA_DIR={data_dir} cannot be a folder: {error}") from error
         lock = FolderLock(data_dir / "up.lock")
         lock.acquire()
         self._stack.callback(lock.release)
         killed = (data_dir / running.FILE).exists()
         await_port(self._settings, PORT_PATIENCE_S if killed else 0)
-        environ = {**os.environ, **self._servers(), "BONUS_SECRET_KEY": self._secret()}
+        secret_key = self._secret()
+        environ = {**os.environ, **self._servers(), "BONUS_SECRET_KEY": secret_key}
         environ |= {"BONUS_DATA_DIR": str(data_dir)}
         settings = load_settings(environ)
         showcase = Showcase(data_dir, environ, self._base_url)
@@ -178,6 +182,12 @@ class Whole:
             return os.environ["BONUS_SECRET_KEY"]
         path: Path = self._settings.data_dir / "secret.key"
         if not path.exists():
+            if (self._settings.data_dir / "postgres").exists():
+                raise EmbeddedError(
+                    f"{path} is missing. It is the key of the personal data in the database "
+                    "beside it: restore it from your backup, or name it in BONUS_SECRET_KEY. "
+                    "`make clean` forgets the database."
+                )
             key = base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
             running.write_private(path, key)
         return path.read_text(encoding="ascii")
