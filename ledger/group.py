@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from uuid import UUID
 
 import structlog
 from msgspec import Struct
@@ -120,14 +121,23 @@ def _settle(command: Command, context: Context, known: Known, batch: Batch, now:
 def _decide(command: Command, context: Context, known: Known, now: datetime) -> Outcome:
     if command.refusal is not None:
         raise command.refusal
-    if command.source is not None and (posted := known.sources.get(command.source)) is not None:
-        raise Refusal(
-            "source_exists",
-            f"{command.source} is already posted, as transaction {posted}.",
-            transaction_id=posted,
-            source=command.source,
-        )
-    return decide(context, command, now)
+    posted = known.sources.get(command.source) if command.source is not None else None
+    # Of a hold the state tells more: that it is captured already, or that its time is over.
+    if posted is not None and command.kind != "capture":
+        raise _posted(command, posted)
+    outcome = decide(context, command, now)
+    if posted is not None:
+        raise _posted(command, posted)
+    return outcome
+
+
+def _posted(command: Command, transaction_id: UUID) -> Refusal:
+    return Refusal(
+        "source_exists",
+        f"{command.source} is already posted, as transaction {transaction_id}.",
+        transaction_id=transaction_id,
+        source=command.source or "",
+    )
 
 
 def _refuse(command: Command, refusal: Refusal, known: Known, batch: Batch, now: datetime) -> Fate:

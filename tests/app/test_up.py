@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import shutil
 import signal
@@ -93,7 +94,7 @@ class Up:
         """The living ones, by the word that tells them apart."""
         found: dict[str, psutil.Process] = {}
         for child in psutil.Process(self.pid).children():
-            if child.status() != psutil.STATUS_ZOMBIE:
+            with contextlib.suppress(psutil.ZombieProcess):
                 words = " ".join(child.cmdline()).split()
                 found |= {name: child for name in CHILDREN if any(w.endswith(name) for w in words)}
         return found

@@ -38,7 +38,7 @@ BY_TIME = ("activation", "expiry", "hold_expiry")
 FACTS = """
 SELECT CASE WHEN t.kind IN ('capture', 'release') THEN t.kind || ' ' || t.hold_id
             ELSE t.id::text END AS name,
-       t.source,
+       CASE t.kind WHEN 'capture' THEN split_part(t.source, '/', 4) ELSE t.source END,
        coalesce(sum(p.amount) FILTER (WHERE p.kind = 'accrue'), 0)::bigint AS earned,
        coalesce(sum(p.amount) FILTER (WHERE p.kind IN ('redeem', 'capture')), 0)::bigint AS spent,
        coalesce(sum(p.amount) FILTER (WHERE p.kind = 'hold'), 0)::bigint AS held,
@@ -151,6 +151,7 @@ def fact_of(sent: Sent) -> tuple[Any, ...]:
     else:
         name = f"{sent.path.rpartition('/')[2]} {told['id']}"
         if told["status"] == "captured":
+            source = told["receipt_number"]
             amounts["spent"] = parse_amount(told["points"])
     return (name, source, *amounts.values())
 
