@@ -14,7 +14,7 @@ from bench.load import Client, sale
 BATCH = 1000
 
 
-async def batch_rate(client: Client, database: Database, batches: int, at_once: int = 2) -> float:
+async def batch_rate(client: Client, database: Database, batches: int, at_once: int = 4) -> float:
     """Accruals per second, a few batches on their way at once; bodies are made beforehand."""
     import asyncio
 
