@@ -6,8 +6,9 @@ transaction (a transfer becomes two). Steps are values; `ledger.decide` gives th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from msgspec import Struct
 
 from ledger.errors import Refusal
 from ledger.flows import Bucket, TransactionKind
+from ledger.state import CorrectionTarget, CustomerState
 
 MAX: Final = "max"
 """Redeem what there is, up to `at_most`."""
@@ -149,11 +151,53 @@ class Statement(Struct, frozen=True):
 Row = tuple[Statement, tuple[Any, ...]]
 
 
+class Reading(Struct, frozen=True):
+    """A rider that reads: facts of an upper layer, as they are once the customers are locked.
+
+    `sql` takes customers `$1::uuid[]` and names `$2::text[]`, pair by pair, and gives rows of
+    (customer_id, name, value …). What does not belong to the customer, such as a budget, has to
+    be locked too: `lock` adds FOR UPDATE, in the order in which `sql` sorts.
+    """
+
+    name: str
+    sql: str
+    lock: bool = False
+
+
+class Fact(Struct, frozen=True):
+    """One thing a plan wants to know: of this customer (or the nil one), under this name."""
+
+    reading: Reading
+    customer_id: UUID
+    name: str
+
+
+Facts = Mapping[Fact, Sequence[tuple[Any, ...]]]
+"""The rows found, without their first two columns; none, when there is nothing."""
+
+
+class View(Struct, frozen=True):
+    """What a plan sees, under the customer's lock and with all that is due done."""
+
+    state: CustomerState
+    facts: Facts
+    targets: Mapping[UUID, CorrectionTarget]
+    recorded_at: datetime
+
+
+Plan = Callable[[View], tuple[Step, ...]]
+"""Makes the steps from what only the lock can tell. Pure: it may run again. May raise Refusal."""
+
+
 class Completion(Struct, frozen=True):
-    """What the caller makes of an outcome: the answer to keep, and rows to write beside it."""
+    """What the caller makes of an outcome: the answer to keep, and rows to write beside it.
+
+    `facts` are what the next command of the group sees instead of what was read.
+    """
 
     answer: Answer | None = None
     rows: tuple[Row, ...] = ()
+    facts: Facts = MappingProxyType({})
 
 
 class Command(Struct, frozen=True, kw_only=True):
@@ -178,5 +222,10 @@ class Command(Struct, frozen=True, kw_only=True):
     complete: Callable[[Any], Completion] | None = None
     refuse: Callable[[Refusal], Answer] | None = None
     refusal: Refusal | None = None
+    plan: Plan | None = None
+    """Instead of `steps`; it sees `facts` and `corrects`, and all lots of the customer."""
+    facts: tuple[Fact, ...] = ()
+    corrects: tuple[UUID, ...] = ()
+    """Transactions of this customer that the plan wants to correct."""
     sweep: bool = False
     """Only bring the customer up to date; no transaction of its own."""

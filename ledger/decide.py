@@ -42,22 +42,25 @@ class Outcome(Struct, frozen=True):
 
 
 class Context:
-    """The customers and correction targets a command may touch."""
+    """The customers, correction targets and facts a command may touch or see."""
 
-    __slots__ = ("states", "targets")
+    __slots__ = ("facts", "states", "targets")
 
     def __init__(
         self,
         states: dict[UUID, CustomerState],
         targets: Mapping[UUID, CorrectionTarget] | None = None,
+        facts: c.Facts | None = None,
     ) -> None:
         self.states = states
         self.targets = dict(targets or {})
+        self.facts = dict(facts or {})
 
-    def accept(self, outcome: Outcome) -> None:
+    def accept(self, outcome: Outcome, facts: c.Facts) -> None:
         """Make an outcome the state that the next command of the group sees."""
         self.states.update(outcome.states)
         self.targets = outcome.targets
+        self.facts.update(facts)
 
 
 def decide(context: Context, command: c.Command, now: datetime) -> Outcome:
@@ -76,7 +79,7 @@ def decide(context: Context, command: c.Command, now: datetime) -> Outcome:
         return Outcome(tuple(written), None, state, recorded_at, None, forks, context.targets)
     draft = Draft(state, command.kind, command.occurred_at, command.channel, command.store)
     targets = context.targets
-    for step in command.steps:
+    for step in _steps(context, command, state, recorded_at):
         if isinstance(step, c.Transfer):
             written += _transfer(context, forks, draft, step, command, recorded_at)
         elif isinstance(step, c.Revoke | c.Restore | c.Reverse):
@@ -90,6 +93,14 @@ def decide(context: Context, command: c.Command, now: datetime) -> Outcome:
     written += roll_forward(state, recorded_at, recorded_at, command.occurred_at)
     hold = state.holds.get(draft.hold_id) if draft.hold_id else None
     return Outcome(tuple(written), own, state, recorded_at, hold, forks, targets)
+
+
+def _steps(
+    context: Context, command: c.Command, state: CustomerState, recorded_at: datetime
+) -> tuple[c.Step, ...]:
+    if command.plan is None:
+        return command.steps
+    return command.plan(c.View(state, context.facts, context.targets, recorded_at))
 
 
 _STEPS: dict[type, Callable[[Draft, Any], None]] = {

@@ -108,7 +108,7 @@ def _settle(command: Command, context: Context, known: Known, batch: Batch, now:
     except Exception as error:
         _log.exception("ledger_command_failed", kind=command.kind, key=command.key)
         return error
-    context.accept(outcome)
+    context.accept(outcome, completion.facts)
     batch.add(outcome, completion.rows)
     if command.source is not None and outcome.transaction is not None:
         known.sources[command.source] = outcome.transaction.id

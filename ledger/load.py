@@ -37,13 +37,14 @@ class Known(Struct):
 class Needs:
     """What a group of commands has to see before it can decide."""
 
-    __slots__ = ("all_lots", "customers", "holds", "keys", "sources", "targets")
+    __slots__ = ("all_lots", "customers", "facts", "holds", "keys", "sources", "targets")
 
     def __init__(self, commands: Iterable[c.Command]) -> None:
         self.customers: set[UUID] = set()
         self.all_lots: set[UUID] = set()
         self.holds: set[tuple[UUID, UUID]] = set()
         self.targets: set[tuple[UUID, UUID]] = set()
+        self.facts: dict[c.Reading, set[c.Fact]] = {}
         self.keys: list[str] = []
         self.sources: list[str] = []
         for command in commands:
@@ -56,8 +57,11 @@ class Needs:
 
     def _add(self, command: c.Command, customer: UUID) -> None:
         self.customers.add(customer)
-        if command.sweep:
+        if command.sweep or command.plan is not None:
             self.all_lots.add(customer)
+        for fact in command.facts:
+            self.facts.setdefault(fact.reading, set()).add(fact)
+        self.targets.update((customer, target) for target in command.corrects)
         for step in command.steps:
             if isinstance(step, c.Accrue):
                 continue
@@ -88,7 +92,22 @@ async def load(connection: Connection, needs: Needs, now: Any) -> tuple[Known, C
         await _named_lots(connection, states, needs.targets, targets)
     if full and (needs.holds or any(states[one].held for one in full)):
         await _holds(connection, states, full, needs.holds)
-    return known, Context(states, targets)
+    return known, Context(states, targets, await _facts(connection, needs.facts))
+
+
+async def _facts(
+    connection: Connection, wanted: dict[c.Reading, set[c.Fact]]
+) -> dict[c.Fact, Sequence[tuple[Any, ...]]]:
+    """Read last, when all customers are locked; what is shared by many is locked in one order."""
+    found: dict[c.Fact, list[tuple[Any, ...]]] = {}
+    for reading in sorted(wanted, key=lambda one: one.name):
+        facts = sorted(wanted[reading], key=lambda one: (one.customer_id, one.name))
+        query = f"{reading.sql} FOR UPDATE" if reading.lock else reading.sql
+        customers, names = [one.customer_id for one in facts], [one.name for one in facts]
+        found |= {fact: [] for fact in facts}
+        for customer, name, *values in await connection.fetch(query, customers, names):
+            found[c.Fact(reading, customer, name)].append(tuple(values))
+    return dict(found)
 
 
 async def _lock(connection: Connection, customers: Sequence[UUID]) -> dict[UUID, CustomerState]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import copy
 from types import MappingProxyType
+from typing import Literal
 
 import msgspec
 
@@ -33,12 +34,19 @@ class Store(msgspec.Struct, frozen=True):
     """IANA name; None is the chain's own time zone."""
 
 
+Legal = Literal["tobacco", "alcohol"]
+
+
 class ProductGroup(msgspec.Struct, frozen=True):
-    """A node of the product tree; a rule on it covers what is below it."""
+    """A node of the product tree; a rule on it covers what is below it.
+
+    `legal` marks goods whose price the law protects, so that points must not pay for them.
+    """
 
     code: str
     name: str
     parent: str | None = None
+    legal: Legal | None = None
 
 
 class Product(msgspec.Struct, frozen=True):
@@ -67,6 +75,11 @@ class CatalogSnapshot:
         self.store_groups: Mapping[str, frozenset[str]] = _members(stores)
         parents = {group.code: group.parent for group in groups}
         self._ancestry = {code: _ancestry(code, parents) for code in parents}
+        legal = {group.code: group.legal for group in groups}
+        self._legal = {
+            code: next((legal[one] for one in above if legal[one]), None)
+            for code, above in self._ancestry.items()
+        }
 
     def at(self, revision: int) -> CatalogSnapshot:
         """The same at a later revision, which changed products only."""
@@ -77,6 +90,10 @@ class CatalogSnapshot:
     def ancestry(self, group: str) -> tuple[str, ...]:
         """The group itself and its ancestors, nearest first; of an unknown group, itself."""
         return self._ancestry.get(group) or (group,)
+
+    def legal(self, group: str) -> Legal | None:
+        """What the law says about the goods of a group: its own mark, or the nearest above it."""
+        return self._legal.get(group)
 
 
 def check_parent(code: str, parent: str | None, groups: Mapping[str, ProductGroup]) -> None:

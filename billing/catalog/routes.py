@@ -89,7 +89,8 @@ async def list_stores(call: Call[None, PageQuery]) -> Answer:
            examples={"milk": {"name": "Fluid milk products", "parent": "grocery"}})  # fmt: skip
 async def put_product_group(call: Call[schemas.ProductGroupIn]) -> Answer:
     """The parent must exist. Groups nest at most 16 deep and never in a circle."""
-    return await _put(call, ProductGroup(code_of(call), call.body.name, call.body.parent))
+    body = call.body
+    return await _put(call, ProductGroup(code_of(call), body.name, body.parent, body.legal))
 
 
 @operation("GET", "/v1/product-groups/{code}", summary="Get a product group", tag=_TAG, may=ALL,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from billing.catalog.model import Channel, Product, ProductGroup, Store
+from billing.catalog.model import Channel, Legal, Product, ProductGroup, Store
 from billing.common.wire import Code
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -28,6 +28,7 @@ class StoreIn(msgspec.Struct, forbid_unknown_fields=True):
 class ProductGroupIn(msgspec.Struct, forbid_unknown_fields=True):
     name: Name
     parent: Code | None = None
+    legal: Legal | None = None
 
 
 class ProductIn(msgspec.Struct, forbid_unknown_fields=True):

@@ -39,7 +39,10 @@ product_groups = Table(
     Column("code", Text, primary_key=True),
     Column("name", Text, nullable=False),
     Column("parent", Text, ForeignKey("billing.product_groups.code")),
+    # Goods whose price the law protects: points do not pay for them.
+    Column("legal", Text),
     CheckConstraint("parent <> code", name="parent"),
+    CheckConstraint("legal IN ('tobacco', 'alcohol')", name="legal"),
 )
 
 products = Table(

@@ -4,6 +4,7 @@ from sqlalchemy import (
     ARRAY,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Index,
@@ -37,6 +38,9 @@ customers = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("verified_at", DateTime(timezone=True)),
+    # Also inside the sealed person; here for programs, which look at age and birthday.
+    Column("birth_date", Date),
+    Column("birth_date_since", DateTime(timezone=True)),
     CheckConstraint("status IN ('unverified', 'verified', 'blocked')", name="status"),
 )
 

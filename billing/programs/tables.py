@@ -1,8 +1,9 @@
-"""Programs and their versions. Published versions never change."""
+"""Programs, their versions and what is used of their limits. Published versions never change."""
 
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     DateTime,
@@ -10,6 +11,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -38,4 +40,13 @@ program_versions = Table(
     Column("published_at", _TIME),
     Column("publisher", Text),
     CheckConstraint("(effective_from IS NULL) = (published_at IS NULL)", name="published"),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    # How much of a limit is used. The house's own, such as a budget, are of the nil customer.
+    Column("customer_id", Uuid, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
 )

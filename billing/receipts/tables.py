@@ -26,4 +26,6 @@ receipts = Table(
     Column("lines", JSONB, nullable=False),
     Column("payments", JSONB, nullable=False),
     Column("programs", JSONB, nullable=False),
+    # The redemption that paid, when that is a transaction of its own.
+    Column("paid_by", Uuid),
 )
