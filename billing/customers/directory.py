@@ -15,7 +15,8 @@ from billing.customers.vault import Vault
 
 K = TypeVar("K", UUID, bytes, str)
 
-_FIELDS = "c.id, c.status, c.phone_masked, c.tags, c.created_at"
+# In the order in which `Customer` takes them.
+_FIELDS = ", ".join(f"c.{name}" for name in Customer.__struct_fields__)
 _BY_ID = f"SELECT c.id AS key, {_FIELDS} FROM billing.customers c WHERE c.id = ANY($1::uuid[])"  # noqa: S608
 _BY_PHONE = f"""
 SELECT c.phone_hash AS key, {_FIELDS}
@@ -78,11 +79,6 @@ class CustomerDirectory:
 def _loader(database: Database, query: str, key: type[K]) -> Load[K, Customer]:
     async def load(keys: list[K]) -> Mapping[K, Customer]:
         rows = await database.fetch(query, keys)
-        return {
-            row["key"]: Customer(
-                row["id"], row["status"], row["phone_masked"], row["tags"], row["created_at"]
-            )
-            for row in rows
-        }
+        return {key: Customer(*fields) for key, *fields in rows}
 
     return load

@@ -21,13 +21,21 @@ _OLDEST = date(1900, 1, 1)
 
 
 class Customer(msgspec.Struct, frozen=True):
-    """What the till's hot path needs to know of a customer; nothing of it is secret."""
+    """What the till's hot path needs to know of a customer; neither name nor phone is in it.
+
+    `birth_date_since` is when the birth date was first entered or last changed.
+    """
 
     id: UUID
     status: Status
     phone_masked: str
     tags: list[str]
     created_at: datetime
+    channel: str | None = None
+    store: str | None = None
+    verified_at: datetime | None = None
+    birth_date: date | None = None
+    birth_date_since: datetime | None = None
 
     def must_be_active(self) -> None:
         """Raise Conflict unless the customer may collect and spend points (B20)."""
@@ -65,6 +73,7 @@ class Profile(msgspec.Struct, kw_only=True):
     created_at: datetime
     updated_at: datetime
     verified_at: datetime | None
+    birth_date_since: datetime | None = None
 
 
 @lru_cache(maxsize=10_000)

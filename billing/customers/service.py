@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +29,9 @@ from billing.customers.model import (
 )
 from billing.customers.schemas import MAX_EXTERNAL_IDS, CustomerIn, CustomerPatch
 from billing.customers.vault import Vault
+from ledger.group import Clock
 from ledger.ids import uuid7
+from ledger.service import utc_now
 
 _KEPT = ("channel", "store", "seller", "tags")
 
@@ -38,19 +40,26 @@ class Customers:
     """The use cases; each is one transaction."""
 
     def __init__(
-        self, database: Database, vault: Vault, catalog: Catalog, default_region: str
+        self,
+        database: Database,
+        vault: Vault,
+        catalog: Catalog,
+        default_region: str,
+        *,
+        clock: Clock = utc_now,
     ) -> None:
         self._database = database
         self._vault = vault
         self._catalog = catalog
         self._region = default_region
+        self._clock = clock
 
     async def register(self, principal: Principal, new: CustomerIn) -> Profile:
         """A new customer. Raises Conflict customer_exists with the owner's `customer_id`."""
         if new.status != "unverified" and principal.role != "admin":
             raise Forbidden(f"Only an admin may register a customer as {new.status}.")
         channel, shop = await self._catalog.place(*principal.bind(new.channel, new.store))
-        now = datetime.now(UTC)
+        now = self._clock()
         profile = Profile(
             id=uuid7(),
             phone=self._phone(new.phone),
@@ -65,6 +74,7 @@ class Customers:
             created_at=now,
             updated_at=now,
             verified_at=now if new.status == "verified" else None,
+            birth_date_since=None if new.birth_date is None else now,
         )
 
         async def write(tx: AsyncConnection) -> Profile:
@@ -96,7 +106,7 @@ class Customers:
 
         async def write(tx: AsyncConnection) -> Profile:
             old = await self._read(tx, customer_id, lock=True)
-            new = _changed(principal, old, given)
+            new = _changed(principal, old, given, self._clock())
             await store.change(tx, self._row(new))
             await self._write_names(tx, new)
             return new
@@ -144,6 +154,7 @@ class Customers:
             phone_encrypted=sealed.phone_encrypted,
             person_encrypted=sealed.person_encrypted,
             data_key=sealed.data_key,
+            birth_date=profile.person.birth_date,
             **{name: getattr(profile, name) for name in store.OPEN},
         )
 
@@ -183,7 +194,7 @@ class Customers:
             raise ValidationFailed.at(pointer, str(error)) from None
 
 
-def _changed(principal: Principal, old: Profile, given: dict[str, Any]) -> Profile:
+def _changed(principal: Principal, old: Profile, given: dict[str, Any], now: datetime) -> Profile:
     """`old` with what was given in its place. Raises Forbidden, ValidationFailed."""
     status: Status = given.get("status", old.status)
     check_status_change(
@@ -208,18 +219,28 @@ def _changed(principal: Principal, old: Profile, given: dict[str, Any]) -> Profi
             f"would be {len(external_ids)} with those the customer has; at most "
             f"{MAX_EXTERNAL_IDS} are kept, and null removes one",
         )
-    now = datetime.now(UTC)
+    person = _person(old.person, given)
     return msgspec.structs.replace(
         old,
         phone=phone,
         status=status,
-        person=_person(old.person, given),
+        person=person,
         cards=_distinct(given.get("cards", old.cards)),
         external_ids=external_ids,
         updated_at=now,
         verified_at=verified_at or (now if status == "verified" else None),
+        birth_date_since=_birth_date_since(old, person, now),
         **{name: given[name] for name in _KEPT if name in given},
     )
+
+
+def _birth_date_since(old: Profile, person: Person, now: datetime) -> datetime | None:
+    if person.birth_date is None:
+        return None
+    if person.birth_date != old.person.birth_date:
+        return now
+    # Who was written before the time was kept has had the date since the last change at the latest.
+    return old.birth_date_since or old.updated_at
 
 
 def _person(old: Person, given: dict[str, Any]) -> Person:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
@@ -30,11 +30,13 @@ class Row(msgspec.Struct, kw_only=True):
     created_at: datetime
     updated_at: datetime
     verified_at: datetime | None
+    birth_date: date | None
+    birth_date_since: datetime | None
 
 
 OPEN = (
     "id", "status", "channel", "store", "seller", "tags",
-    "created_at", "updated_at", "verified_at",
+    "created_at", "updated_at", "verified_at", "birth_date_since",
 )  # fmt: skip
 """The columns that are stored as they are."""
 

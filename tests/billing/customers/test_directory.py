@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from uuid import UUID
 
 import httpx
 import pytest
@@ -13,9 +14,11 @@ from billing.common.db import Database
 from billing.common.errors import Conflict, NotFound, ValidationFailed
 from billing.common.settings import Settings
 from billing.customers.directory import CustomerDirectory
+from billing.customers.member import member_of
 from billing.customers.model import Customer, Status
 from billing.customers.schemas import CustomerRef
 from billing.customers.vault import Vault
+from billing.programs.model import Member
 from ledger.ids import uuid7
 
 PATH = "/v1/customers"
@@ -47,6 +50,32 @@ async def test_a_customer_is_found_by_each_name_and_always_fresh(
     await admin.patch(f"{PATH}/{made['id']}", json={"status": "verified"})
     fresh = await directory.require(CustomerRef(phone=number))
     assert fresh.status == "verified"
+
+
+async def test_what_programs_know_of_a_customer(
+    directory: CustomerDirectory, admin: httpx.AsyncClient, phone: Callable[[], str]
+) -> None:
+    """Also when the birth date was entered: a birthday is not for those who enter it late."""
+    body = {"phone": phone(), "birth_date": "1990-02-28", "tags": ["vip"], "status": "verified"}
+    made = (await admin.post(PATH, json=body)).json()
+    path = f"{PATH}/{made['id']}"
+
+    async def known() -> Member:
+        return member_of(await directory.require(CustomerRef(customer_id=UUID(made["id"]))))
+
+    first = await known()
+    assert (first.tags, first.birth_date) == (frozenset(["vip"]), date(1990, 2, 28))
+    assert first.registered_at == first.verified_at == first.birth_date_since is not None
+    await admin.patch(path, json={"name": "Anna", "birth_date": "1990-02-28"})
+    assert await known() == first
+    await admin.patch(path, json={"birth_date": "1990-02-27"})
+    later = await known()
+    assert later.birth_date == date(1990, 2, 27)
+    assert later.birth_date_since is not None
+    assert later.birth_date_since > first.birth_date_since
+    await admin.patch(path, json={"birth_date": None})
+    gone = await known()
+    assert (gone.birth_date, gone.birth_date_since) == (None, None)
 
 
 async def test_nobody(directory: CustomerDirectory, phone: Callable[[], str]) -> None:
