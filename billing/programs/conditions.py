@@ -1,0 +1,175 @@
+"""Conditions: a typed tree over a receipt, its customer and its lines.
+
+On the wire `{"all": […]}`, `{"any": […]}`, `{"not": {…}}` or `{"field", "op", "value"}`. What
+compiles can always be evaluated. In a condition over a whole receipt a leaf on a line's field
+means "some line"; two such leaves may mean two lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from billing.common.faults import token
+from billing.programs.faults import Faults
+from billing.programs.fields import FIELDS, LINE
+from billing.programs.kinds import Kind, Op
+from billing.programs.model import Condition, Every, Leaf, Line, Not, Situation, Some
+
+MAX_DEPTH = 8
+MAX_LEAVES = 100
+MAX_VALUES = 1000
+_SHAPES = 'one of {"all": […]}, {"any": […]}, {"not": {…}}, {"field": …, "op": …, "value": …}'
+_NOTHING = Every(())
+"""Stands for what could not be compiled; there is a fault then, so it is never evaluated."""
+
+
+def compile_condition(
+    value: object, pointer: str, faults: Faults, *, of_line: bool = False
+) -> Condition:
+    """The condition that JSON `value` describes. What is wrong is added to `faults`.
+
+    `of_line`: only fields of the line may be named; evaluate it with `line_holds`.
+    """
+    reader = _Reader(faults, of_line)
+    condition = reader.node(value, pointer, 1)
+    if reader.leaves > MAX_LEAVES:
+        faults.add(pointer, f"has {reader.leaves} comparisons; at most {MAX_LEAVES} are allowed")
+    return condition
+
+
+def holds(condition: Condition, situation: Situation) -> bool:
+    """Whether `condition` is true of `situation`."""
+    if isinstance(condition, Leaf):
+        if not condition.field.startswith(LINE):
+            return _compare(condition, situation)
+        return any(_compare(condition, line) for line in situation.basket.lines)
+    if isinstance(condition, Every):
+        return all(holds(part, situation) for part in condition.parts)
+    if isinstance(condition, Some):
+        return any(holds(part, situation) for part in condition.parts)
+    return not holds(condition.part, situation)
+
+
+def line_holds(condition: Condition, line: Line) -> bool:
+    """Whether `condition`, over fields of a line alone, is true of `line`."""
+    if isinstance(condition, Leaf):
+        return _compare(condition, line)
+    if isinstance(condition, Every):
+        return all(line_holds(part, line) for part in condition.parts)
+    if isinstance(condition, Some):
+        return any(line_holds(part, line) for part in condition.parts)
+    return not line_holds(condition.part, line)
+
+
+def leaves(condition: Condition) -> Iterator[Leaf]:
+    """Every comparison in `condition`."""
+    if isinstance(condition, Leaf):
+        yield condition
+    elif isinstance(condition, Not):
+        yield from leaves(condition.part)
+    else:
+        for part in condition.parts:
+            yield from leaves(part)
+
+
+def fields(condition: Condition) -> frozenset[str]:
+    """The fields that `condition` looks at."""
+    return frozenset(leaf.field for leaf in leaves(condition))
+
+
+def _compare(leaf: Leaf, subject: Situation | Line) -> bool:
+    field = FIELDS[leaf.field]
+    actual = field.read(subject)
+    return actual is not None and field.kind.ops[leaf.op].test(actual, leaf.value)
+
+
+class _Reader:
+    def __init__(self, faults: Faults, of_line: bool) -> None:
+        self._faults = faults
+        self._of_line = of_line
+        self.leaves = 0
+
+    def node(self, value: object, at: str, depth: int) -> Condition:
+        if depth > MAX_DEPTH:
+            return self._refuse(at, f"is nested deeper than {MAX_DEPTH}")
+        if not isinstance(value, dict) or not value:
+            return self._refuse(at, f"must be {_SHAPES}")
+        if "all" in value or "any" in value or "not" in value:
+            return self._branch(value, at, depth)
+        return self._leaf(value, at)
+
+    def _branch(self, value: dict[Any, Any], at: str, depth: int) -> Condition:
+        if len(value) > 1:
+            return self._refuse(at, f"must be {_SHAPES}, and only one of them")
+        [(name, inside)] = value.items()
+        if name == "not":
+            return Not(self.node(inside, f"{at}/not", depth + 1))
+        if not isinstance(inside, list) or not inside:
+            return self._refuse(f"{at}/{name}", "must be a list of at least one condition")
+        if len(inside) > MAX_LEAVES:
+            return self._refuse(f"{at}/{name}", f"must have at most {MAX_LEAVES} items")
+        parts = tuple(
+            self.node(part, f"{at}/{name}/{index}", depth + 1) for index, part in enumerate(inside)
+        )
+        return Every(parts) if name == "all" else Some(parts)
+
+    def _leaf(self, value: dict[Any, Any], at: str) -> Condition:
+        self.leaves += 1
+        known = ("field", "op", "value")
+        for name in [*(n for n in known if n not in value), *(n for n in value if n not in known)]:
+            detail = "is missing" if name in known else f"is not known here; this must be {_SHAPES}"
+            self._refuse(f"{at}/{token(str(name)[:64])}", detail)
+        if value.keys() != set(known):
+            return _NOTHING
+        field = FIELDS.get(value["field"]) if isinstance(value["field"], str) else None
+        if field is None or (self._of_line and not value["field"].startswith(LINE)):
+            return self._refuse(f"{at}/field", self._unknown(value["field"]))
+        op = field.kind.ops.get(value["op"]) if isinstance(value["op"], str) else None
+        if op is None:
+            return self._refuse(f"{at}/op", f"must be one of {_quoted(field.kind.ops)}")
+        before = len(self._faults)
+        typed = self._value(field.kind, op, value["value"], f"{at}/value")
+        return Leaf(value["field"], value["op"], typed) if len(self._faults) == before else _NOTHING
+
+    def _value(self, kind: Kind, op: Op, value: object, at: str) -> object:
+        if op.takes == "one":
+            return self._faults.check(at, kind.read, value, None)
+        if not isinstance(value, list) or not 1 <= len(value) <= MAX_VALUES:
+            what = "two values" if op.takes == "two" else f"1 to {MAX_VALUES} values"
+            self._faults.add(at, f"must be a list of {what}")
+            return None
+        before = len(self._faults)
+        items = [
+            self._faults.check(f"{at}/{index}", kind.read, item, None)
+            for index, item in enumerate(value)
+        ]
+        if len(self._faults) > before:
+            return None
+        if op.takes == "many":
+            return frozenset(items)
+        if len(items) != 2:
+            self._faults.add(at, "must be a list of two values, the least and the most")
+            return None
+        if items[0] > items[1] and not kind.wraps:
+            self._faults.add(at, "must begin with the smaller value")
+            return None
+        return tuple(items)
+
+    def _unknown(self, name: object) -> str:
+        known = [n for n in FIELDS if not self._of_line or n.startswith(LINE)]
+        if self._of_line and isinstance(name, str) and name in FIELDS:
+            return f"is not of a line; here one of {_quoted(known)}, or move it to /when"
+        close = get_close_matches(name[:64], known, n=1) if isinstance(name, str) else []
+        return f"is not a known field; did you mean {close[0]!r}?" if close else (
+            f"must be one of {_quoted(known)}"
+        )  # fmt: skip
+
+    def _refuse(self, at: str, detail: str) -> Condition:
+        self._faults.add(at, detail)
+        return _NOTHING
+
+
+def _quoted(names: Any) -> str:
+    return ", ".join(map(repr, names))
