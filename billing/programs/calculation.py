@@ -1,76 +1,350 @@
-"""What a basket earns. Pure, exact, and the same whatever the order of programs and lines."""
+"""What a basket or an event earns. Pure, exact, and the same whatever the order of programs and
+lines.
+
+The way of a calculation: each program alone (is it meant, which lines, how much, within its
+limits), then each stacking group, then the multipliers, which need to know what the others gave,
+and at last the lives of the points.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
 
 from billing.common.money import split
-from billing.programs.model import Award, Basket, ProgramVersion
-from billing.programs.periods import lifetime
-from billing.programs.rewards import points_of
+from billing.programs.birthdays import nearest_birthday
+from billing.programs.conditions import holds, line_holds
+from billing.programs.explain import Outcome, Reason
+from billing.programs.limits import NOTHING_USED, Used, counters_of
+from billing.programs.model import (
+    FACTOR_UNIT,
+    Award,
+    Basket,
+    Brackets,
+    LineFilter,
+    Member,
+    Multiplier,
+    Part,
+    ProgramVersion,
+    ScenarioRule,
+    Situation,
+)
+from billing.programs.periods import lifetimes, zone_of
+from billing.programs.rewards import Taken, points_of
+from billing.programs.stacking import stack
+
+T = TypeVar("T")
+
+Trace = list[Reason]
+"""Why each program gave what it gave; made only for those who ask, such as quotes."""
+
+
+class _Given(msgspec.Struct):
+    """What a program gives so far. `by_line` of an event has one entry, for no line."""
+
+    program: ProgramVersion
+    by_line: list[int]
+
+    @property
+    def points(self) -> int:
+        return sum(self.by_line)
 
 
 def calculate(
-    programs: Iterable[ProgramVersion], basket: Basket, points_paid: Sequence[int]
+    programs: Iterable[ProgramVersion],
+    situation: Situation,
+    points_paid: Sequence[int] = (),
+    used: Used = NOTHING_USED,
+    trace: Trace | None = None,
 ) -> tuple[Award, ...]:
-    """The awards of `basket`, by program code; `points_paid` is what points pay of each line."""
-    awards = [
-        award for program in programs if (award := _award(program, basket, points_paid)) is not None
-    ]
-    return tuple(sorted(awards, key=lambda award: award.program))
+    """The awards of `situation`, by program code.
+
+    `programs` are those that run there and then (`Book.accruals`, `Book.scenarios`); `points_paid`
+    is what points pay of each line, in 1/100; `used` how much of the counters is used already.
+    """
+    return _Calculation(situation, points_paid, used, trace).run(programs)
 
 
-def _award(program: ProgramVersion, basket: Basket, points_paid: Sequence[int]) -> Award | None:
-    if not program.runs_at(basket.occurred_at):
-        return None
-    if not program.scope.covers(basket.channel, basket.store, basket.store_group):
-        return None
-    taken = [i for i, line in enumerate(basket.lines) if program.lines.takes(line)]
-    # Remainders are handed out in an order of the lines' own, so that a shuffled receipt earns
-    # the same on each line.
-    taken.sort(key=lambda i: basket.lines[i].number)
-    net = program.base == "net_of_points"
-    bases = [basket.lines[i].amount - (points_paid[i] if net else 0) for i in taken]
-    if not any(bases):
-        return None
-    by_line = [0] * len(basket.lines)
-    for i, points in zip(taken, points_of(program.reward, bases, program.rounding), strict=True):
-        by_line[i] = points
-    total = sum(by_line)
-    if total == 0:
-        return None
-    available_from, expires_at = lifetime(program, basket.occurred_at, basket.timezone)
-    return Award(
-        program.code,
-        program.version,
-        program.bucket,
-        total,
-        tuple(by_line),
-        available_from,
-        expires_at,
-    )
+class _Nothing(Exception):
+    """A program gives nothing, and why."""
+
+    def __init__(self, code: str, **values: object) -> None:
+        super().__init__(code)
+        self.code = code
+        self.values = values
 
 
-def payable(basket: Basket) -> int:
-    """How much of `basket` points may pay, in 1/100: a point is worth a unit of money."""
-    return sum(line.amount for line in basket.lines if not line.excluded)
+class _Calculation:
+    def __init__(
+        self, situation: Situation, points_paid: Sequence[int], used: Used, trace: Trace | None
+    ) -> None:
+        self._situation = situation
+        self._basket = situation.basket
+        self._paid = points_paid or [0] * len(situation.basket.lines)
+        self._used = used
+        self._trace = trace
+        self._sorted = _in_order(situation.basket)
+        self._taken: dict[LineFilter, list[int]] = {}
+        self._by_group: dict[str, list[int]] | None = None
+
+    def run(self, programs: Iterable[ProgramVersion]) -> tuple[Award, ...]:
+        ordered = sorted(programs, key=lambda program: program.code)
+        plain = [one for one in ordered if not isinstance(one.reward, Multiplier)]
+        given = self._stacked(self._each(plain, self._give))
+        amplifiers = [one for one in ordered if isinstance(one.reward, Multiplier)]
+        if amplifiers:
+            by_code = {one.program.code: one.by_line for one in given}
+            given += self._stacked(self._each(amplifiers, lambda one: self._multiply(one, by_code)))
+        parts = {one.program.code: one for one in given}
+        return tuple(
+            self._each(
+                (parts[code].program for code in sorted(parts)),
+                lambda p: self._award(parts[p.code]),
+            )
+        )
+
+    def _each(
+        self, programs: Iterable[ProgramVersion], make: Callable[[ProgramVersion], T]
+    ) -> list[T]:
+        """What `make` makes of the programs for which it does not find that they give nothing."""
+        made: list[T] = []
+        for program in programs:
+            try:
+                made.append(make(program))
+            except _Nothing as nothing:
+                self._nothing(program, nothing.code, **nothing.values)
+        return made
+
+    def _stacked(self, given: Iterable[_Given]) -> list[_Given]:
+        kept, lost = stack(given, lambda one: one.program, lambda one: one.points)
+        for loser, winner in lost:
+            self._nothing(loser.program, "stacking_lost", winner=winner.program.code)
+        return kept
+
+    def _give(self, program: ProgramVersion) -> _Given:
+        """What a program gives by itself, within its limits."""
+        self._check_meant(program)
+        if not self._basket.lines:
+            return self._limited(program, points_of(program.reward, _EVENT, program.rounding))
+        taken = self._lines(program)
+        if not taken:
+            raise _Nothing("no_lines")
+        bases = self._bases(program, taken)
+        lines = Taken(bases, [self._basket.lines[i].quantity for i in taken], self._basket.total)
+        by_line = [0] * len(self._basket.lines)
+        points = points_of(program.reward, lines, program.rounding)
+        for i, amount in zip(taken, points, strict=True):
+            by_line[i] = amount
+        if not any(points):
+            if isinstance(program.reward, Brackets) and not program.reward.rate(lines.total):
+                raise _Nothing("below_brackets")
+            raise _Nothing("rounds_to_nothing", step=program.rounding.step)
+        return self._limited(program, by_line)
+
+    def _check_meant(self, program: ProgramVersion) -> None:
+        """Raise unless the program waits for this situation, and its conditions hold."""
+        if program.scenario is not None:
+            self._check_scenario(program.scenario)
+        if program.when is not None and not holds(program.when, self._situation):
+            raise _Nothing("condition", condition=program.when)
+
+    def _check_scenario(self, rule: ScenarioRule) -> None:
+        member = self._situation.member
+        if rule.on == "first_purchase":
+            if not member.first_purchase:
+                raise _Nothing("not_first_purchase")
+        elif rule.on != self._situation.event:
+            raise _Nothing("another_event")
+        elif rule.on == "birthday":
+            zone = zone_of(self._basket.timezone)
+            _check_birthday(rule, member, self._basket.occurred_at.astimezone(zone))
+
+    def _lines(self, program: ProgramVersion) -> list[int]:
+        """The lines a program takes, in the order of their numbers: remainders are handed out in
+        it, so that a shuffled receipt earns the same on each line."""
+        taken = self._taken.get(program.lines)
+        if taken is None:
+            taken = self._taken[program.lines] = self._filtered(program.lines)
+        if self._trace is not None:
+            self._trace_lines(program, set(taken))
+        return taken
+
+    def _filtered(self, wanted: LineFilter) -> list[int]:
+        lines = self._basket.lines
+        when = wanted.when
+        return [
+            i
+            for i in self._candidates(wanted)
+            if wanted.takes(lines[i]) and (when is None or line_holds(when, lines[i]))
+        ]
+
+    def _candidates(self, wanted: LineFilter) -> Sequence[int]:
+        """The lines that may be meant: a program on a few groups does not look at each line."""
+        if not wanted.groups and not wanted.products:
+            return self._sorted
+        if self._by_group is None:
+            self._by_group = {}
+            for i in self._sorted:
+                line = self._basket.lines[i]
+                for name in {*line.ancestry, f"sku {line.sku}"}:
+                    self._by_group.setdefault(name, []).append(i)
+        names = (*wanted.groups, *(f"sku {sku}" for sku in wanted.products))
+        if len(names) > len(self._by_group):
+            return self._sorted
+        found = {i for name in names for i in self._by_group.get(name, ())}
+        return sorted(found, key=lambda i: self._basket.lines[i].number)
+
+    def _bases(self, program: ProgramVersion, taken: Sequence[int]) -> list[int]:
+        """The money of each taken line that counts."""
+        lines, net = self._basket.lines, program.base == "net_of_points"
+        bases = [lines[i].amount - (self._paid[i] if net else 0) for i in taken]
+        if program.payment_types:
+            money = sum(self._basket.payments_of(program.payment_types))
+            whole = sum(amount for _, amount in self._basket.payments)
+            if money == 0:
+                raise _Nothing("no_money_of_type", types=sorted(program.payment_types))
+            bases = split(sum(bases) * money // whole, bases)
+        if not any(bases):
+            raise _Nothing("paid_with_points")
+        return bases
+
+    def _multiply(self, program: ProgramVersion, given: Mapping[str, Sequence[int]]) -> _Given:
+        """What a multiplier adds to what the programs it names gave on its lines."""
+        reward = program.reward
+        if not isinstance(reward, Multiplier):
+            raise TypeError(f"{program.code} is no multiplier")
+        self._check_meant(program)
+        taken = self._lines(program)
+        named = [given[code] for code in sorted(reward.programs) if code in given]
+        extra = [
+            sum(by_line[i] for by_line in named) * (reward.factor - FACTOR_UNIT) for i in taken
+        ]
+        if not any(extra):
+            raise _Nothing("nothing_to_multiply", programs=sorted(reward.programs))
+        rounding, by_line = program.rounding, [0] * len(self._basket.lines)
+        if rounding.per == "line":
+            points = [rounding.apply_ratio(one, FACTOR_UNIT) for one in extra]
+        else:
+            points = split(rounding.apply_ratio(sum(extra), FACTOR_UNIT), extra)
+        for i, amount in zip(taken, points, strict=True):
+            by_line[i] = amount
+        if not any(points):
+            raise _Nothing("rounds_to_nothing", step=rounding.step)
+        return self._limited(program, by_line)
+
+    def _limited(self, program: ProgramVersion, by_line: list[int]) -> _Given:
+        """Within what the limits leave."""
+        points = wanted = sum(by_line)
+        code, limit = "", 0
+        if program.limits.per_receipt is not None and points > program.limits.per_receipt:
+            points = limit = program.limits.per_receipt
+            code = "receipt"
+        for counter in counters_of(program, self._situation):
+            left = counter.limit - self._used.get((counter.customer_id, counter.name), 0)
+            if counter.times:
+                if left <= 0:
+                    raise _Nothing("already_given")
+            elif points > left:
+                points, limit = max(left, 0), counter.limit
+                code = counter.name.partition("/")[0]
+        if points == 0:
+            raise _Nothing(f"limit_{code}", limit=limit)
+        if points < wanted:
+            by_line = split(points, by_line)
+            self._reason(program, None, "reduced", f"reduced_{code}", points=points, limit=limit)
+        return _Given(program, by_line)
+
+    def _award(self, given: _Given) -> Award:
+        """The points with their lives, a part for each instalment."""
+        program, at = given.program, self._basket.occurred_at
+        lives = lifetimes(program.available, program.expires, at, self._basket.timezone)
+        parts: list[Part] = []
+        rest = list(given.by_line)
+        for points, (since, until) in zip(
+            split(given.points, [1] * len(lives)), lives, strict=True
+        ):
+            by_line = split(points, rest)
+            rest = [left - part for left, part in zip(rest, by_line, strict=True)]
+            if points and (until is None or until > (since or at)):
+                parts.append(Part(points, self._by_line(by_line), since, until))
+        points = sum(part.points for part in parts)
+        if points == 0:
+            raise _Nothing("expired_already")
+        totals = [sum(column) for column in zip(*(part.by_line for part in parts), strict=True)]
+        self._reason(program, None, "gave", "gave", points=points)
+        for i, amount in enumerate(totals if self._trace is not None else ()):
+            if amount:
+                number = self._basket.lines[i].number
+                self._reason(program, number, "gave", "gave", points=amount)
+        return Award(
+            program.code, program.version, program.bucket, points, tuple(totals), tuple(parts)
+        )
+
+    def _by_line(self, by_line: list[int]) -> tuple[int, ...]:
+        return tuple(by_line) if self._basket.lines else ()
+
+    def _nothing(self, program: ProgramVersion, code: str, **values: object) -> None:
+        self._reason(program, None, "nothing", code, **values)
+
+    def _trace_lines(self, program: ProgramVersion, taken: set[int]) -> None:
+        for i in self._sorted:
+            if i not in taken:
+                code, values = _why_not(program.lines, self._basket, i)
+                number = self._basket.lines[i].number
+                self._reason(program, number, "nothing", code, **values)
+
+    def _reason(
+        self,
+        program: ProgramVersion,
+        line: int | None,
+        outcome: Outcome,
+        code: str,
+        **values: object,
+    ) -> None:
+        if self._trace is not None:
+            self._trace.append(Reason(program.code, line, outcome, code, values))
 
 
-def pay_with_points(basket: Basket, points: int) -> list[int]:
-    """What `points` (at most `payable`) pay of each line: by value, largest remainder (C27)."""
-    weights = [0 if line.excluded else line.amount for line in basket.lines]
-    if points == 0:
-        return [0] * len(weights)
-    order = sorted(range(len(weights)), key=lambda i: basket.lines[i].number)
-    paid = [0] * len(weights)
-    for i, part in zip(order, split(points, [weights[i] for i in order]), strict=True):
-        paid[i] = part
-    return paid
+_EVENT = Taken([1], [0], 0)
+"""An event as the one line that takes all its points."""
 
 
-def by_group(basket: Basket, by_line: Sequence[int]) -> tuple[tuple[str, int], ...]:
+def _check_birthday(rule: ScenarioRule, member: Member, moment: datetime) -> None:
+    """Raise unless it is the time of the member's birthday, known early enough."""
+    if member.birth_date is None:
+        raise _Nothing("birthday_unknown")
+    birthday = nearest_birthday(member.birth_date, moment.date())
+    if not -rule.days_after <= (birthday - moment.date()).days <= rule.days_before:
+        raise _Nothing("birthday_not_now")
+    if member.birth_date_since is not None:
+        known = member.birth_date_since.astimezone(moment.tzinfo).date()
+        if (birthday - known).days < rule.known_before:
+            raise _Nothing("birthday_known_late")
+
+
+def _in_order(basket: Basket) -> list[int]:
+    return sorted(range(len(basket.lines)), key=lambda i: basket.lines[i].number)
+
+
+def _why_not(wanted: LineFilter, basket: Basket, i: int) -> tuple[str, dict[str, object]]:
+    line = basket.lines[i]
+    if line.excluded:
+        return "excluded_product", {}
+    if wanted.exclude_promo and line.promo:
+        return "promo_line", {}
+    if line.sku in wanted.exclude_products or not wanted.exclude_groups.isdisjoint(line.ancestry):
+        return "excluded_goods", {}
+    if not wanted.takes(line):
+        return "other_goods", {}
+    return "line_condition", {"condition": wanted.when}
+
+
+def by_group(basket: Basket, by_line: Sequence[int]) -> tuple[tuple[str | None, int], ...]:
     """Points of lines summed by product group, in the order of the lines; zeros left out."""
-    sums: dict[str, int] = {}
+    sums: dict[str | None, int] = {}
     for line, points in zip(basket.lines, by_line, strict=True):
         if points:
             sums[line.group] = sums.get(line.group, 0) + points

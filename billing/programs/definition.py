@@ -6,10 +6,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
+import msgspec
+
 from billing.catalog.model import CatalogSnapshot
 from billing.common.errors import FieldError, ValidationFailed
 from billing.common.money import parse_amount
+from billing.common.wire import read_hook
 from billing.programs.model import (
+    Availability,
     Expiry,
     LineFilter,
     Percent,
@@ -57,7 +61,7 @@ def compile_definition(code: str, version: int, body: DefinitionIn) -> ProgramVe
             body.rounding.per,
         ),
         bucket=body.bucket,
-        available_after=body.available.after if body.available else None,
+        available=Availability(body.available.after) if body.available else None,
         expires=Expiry(body.expires.after, body.expires.round_up_to) if body.expires else None,
         on_return=body.on_return,
     )
@@ -74,6 +78,11 @@ def compile_definition(code: str, version: int, body: DefinitionIn) -> ProgramVe
     )
     faults.raise_if_any()
     return program
+
+
+def read_definition(stored: object) -> DefinitionIn:
+    """A definition as it was stored."""
+    return msgspec.convert(stored, DefinitionIn, dec_hook=read_hook)
 
 
 def check_names(program: ProgramVersion, catalog: CatalogSnapshot, products: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from dateutil.relativedelta import relativedelta
 
-from billing.programs.model import Expiry, ProgramVersion, RoundUpTo
+from billing.programs.model import Availability, Expiry, RoundUpTo
 
 _PERIOD = re.compile(
     r"P(?:(\d{1,3})Y)?(?:(\d{1,4})M)?(?:(\d{1,4})W)?(?:(\d{1,5})D)?"
@@ -30,6 +30,10 @@ class Period(NamedTuple):
     months: int
     days: int
     minutes: int
+
+    def times(self, number: int) -> Period:
+        """So many of it."""
+        return Period(self.months * number, self.days * number, self.minutes * number)
 
 
 @lru_cache(maxsize=1024)
@@ -48,41 +52,71 @@ def parse_period(text: str) -> Period:
 
 
 Life = tuple[datetime | None, datetime | None]
+"""From when and until when (exclusive) points may be spent, in UTC. None: at once, and for ever."""
+
+MAX_INSTALMENTS = 60
 
 
-def lifetime(program: ProgramVersion, occurred_at: datetime, timezone: str) -> Life:
-    """From when and until when (exclusive) the points of a receipt may be spent, in UTC.
+def lifetimes(
+    available: Availability | None, expires: Expiry | None, occurred_at: datetime, timezone: str
+) -> tuple[Life, ...]:
+    """The life of each instalment of points given at `occurred_at`; without instalments, of one.
 
-    None means at once, and for ever. The life is counted from when the points are available.
+    A life is counted from when the points are available.
     """
-    if program.available_after is None and program.expires is None:
-        return None, None
-    start = occurred_at.astimezone(_zone(timezone))
-    exact = parse_period(program.available_after).minutes if program.available_after else 0
-    if exact or (program.expires and parse_period(program.expires.after).minutes):
-        return _life(program.available_after, program.expires, start)
+    if available is None and expires is None:
+        return ((None, None),)
+    start = occurred_at.astimezone(zone_of(timezone))
+    if _exact(available, expires):
+        return _lives(available, expires, start)
     # Whole days: every receipt of a day has the same dates. Any moment inside the day will do.
     inside = start.timetz().replace(tzinfo=None) != time.min
-    return _life_of_day(program.available_after, program.expires, timezone, start.date(), inside)
+    return _lives_of_day(available, expires, timezone, start.date(), inside)
+
+
+def _exact(available: Availability | None, expires: Expiry | None) -> bool:
+    """Whether hours and minutes count."""
+    if available is not None and available.at is not None:
+        return True
+    periods = [available and available.after, expires and expires.after]
+    return any(parse_period(one).minutes for one in periods if one)
 
 
 @lru_cache(maxsize=4096)
-def _life_of_day(
-    available_after: str | None, expires: Expiry | None, timezone: str, day: date, inside: bool
-) -> Life:
+def _lives_of_day(
+    available: Availability | None, expires: Expiry | None, timezone: str, day: date, inside: bool
+) -> tuple[Life, ...]:
     moment = time(12) if inside else time.min
-    return _life(available_after, expires, datetime.combine(day, moment, _zone(timezone)))
+    return _lives(available, expires, datetime.combine(day, moment, zone_of(timezone)))
 
 
-def _life(available_after: str | None, expires: Expiry | None, start: datetime) -> Life:
-    available_from = expires_at = None
-    if available_after is not None:
-        available_from = start = _later(parse_period(available_after), start, round_up=False)
-    if expires is not None:
-        expires_at = _later(parse_period(expires.after), start, round_up=True)
-        if expires.round_up_to is not None:
-            expires_at = _round_up(expires_at, _MONTHS[expires.round_up_to])
-    return _utc(available_from), _utc(expires_at)
+def _lives(
+    available: Availability | None, expires: Expiry | None, start: datetime
+) -> tuple[Life, ...]:
+    first = None
+    if available is not None and available.at is not None:
+        first = available.at.astimezone(start.tzinfo) if available.at > start else None
+    elif available is not None and available.after is not None:
+        first = _later(parse_period(available.after), start, round_up=False)
+    lives = [(first, _end(expires, first or start))]
+    if available is not None and available.instalments is not None:
+        every = parse_period(available.instalments.every)
+        for number in range(1, available.instalments.count):
+            # Counted from the first one, so that a short month moves none of the later ones.
+            at = _later(every.times(number), first or start, round_up=False)
+            lives.append((at, _end(expires, at)))
+    return tuple((_utc(begin), _utc(end)) for begin, end in lives)
+
+
+def _end(expires: Expiry | None, start: datetime) -> datetime | None:
+    if expires is None:
+        return None
+    if expires.at is not None:
+        return expires.at
+    if expires.after is None:
+        raise ValueError("an expiry without an end")
+    end = _later(parse_period(expires.after), start, round_up=True)
+    return end if expires.round_up_to is None else _round_up(end, _MONTHS[expires.round_up_to])
 
 
 def _later(period: Period, start: datetime, *, round_up: bool) -> datetime:
@@ -112,5 +146,6 @@ def _utc(moment: datetime | None) -> datetime | None:
 
 
 @lru_cache(maxsize=1024)
-def _zone(name: str) -> ZoneInfo:
+def zone_of(name: str) -> ZoneInfo:
+    """The zone of an IANA name."""
     return ZoneInfo(name)

@@ -5,24 +5,79 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from billing.common.money import split
-from billing.programs.model import RATE_UNIT, Percent, Reward, Rounding
+from billing.programs.model import (
+    RATE_UNIT,
+    UNIT,
+    Brackets,
+    Fixed,
+    PerAmount,
+    Percent,
+    PerUnit,
+    Reward,
+    Rounding,
+)
 
-RewardFunction = Callable[[Any, Sequence[int], Rounding], list[int]]
-"""(reward, base of each line in 1/100 money, rounding) → 1/100 points of each line."""
+
+class Taken(msgspec.Struct, frozen=True):
+    """The lines a program takes: the money of each that counts (1/100), the quantity of each
+    (1/UNIT), and the total of the whole receipt before points."""
+
+    bases: Sequence[int]
+    quantities: Sequence[int]
+    total: int
 
 
-def percent(reward: Percent, bases: Sequence[int], rounding: Rounding) -> list[int]:
-    """A share of the money, rounded per line, or per receipt and split by largest remainder."""
+RewardFunction = Callable[[Any, Taken, Rounding], list[int]]
+"""(reward, lines, rounding) → 1/100 points of each line."""
+
+
+def percent(reward: Percent, taken: Taken, rounding: Rounding) -> list[int]:
+    """A share of the money."""
+    return _of_ratio(rounding, [base * reward.rate for base in taken.bases], RATE_UNIT)
+
+
+def fixed(reward: Fixed, taken: Taken, rounding: Rounding) -> list[int]:
+    """The same whatever was bought; it belongs to the lines by their money."""
+    return split(reward.points, list(taken.bases))
+
+
+def per_amount(reward: PerAmount, taken: Taken, rounding: Rounding) -> list[int]:
+    """Points for every whole step of money: of each line, or of all of them together (T25)."""
     if rounding.per == "line":
-        return [rounding.apply_ratio(base * reward.rate, RATE_UNIT) for base in bases]
-    total = rounding.apply_ratio(sum(bases) * reward.rate, RATE_UNIT)
-    return split(total, list(bases))
+        return [base // reward.step * reward.points for base in taken.bases]
+    return split(sum(taken.bases) // reward.step * reward.points, list(taken.bases))
 
 
-_REWARDS: dict[type, RewardFunction] = {Percent: percent}
+def per_unit(reward: PerUnit, taken: Taken, rounding: Rounding) -> list[int]:
+    """Points for every unit sold, of weighed goods for parts of it (T7a)."""
+    return _of_ratio(rounding, [amount * reward.points for amount in taken.quantities], UNIT)
 
 
-def points_of(reward: Reward, bases: Sequence[int], rounding: Rounding) -> list[int]:
-    """What `reward` gives for each of the lines whose bases these are."""
-    return _REWARDS[type(reward)](reward, bases, rounding)
+def brackets(reward: Brackets, taken: Taken, rounding: Rounding) -> list[int]:
+    """The rate of the highest bracket that the receipt's total reaches, of all the money."""
+    return percent(Percent(reward.rate(taken.total)), taken, rounding)
+
+
+_REWARDS: dict[type, RewardFunction] = {
+    Percent: percent,
+    Fixed: fixed,
+    PerAmount: per_amount,
+    PerUnit: per_unit,
+    Brackets: brackets,
+}
+
+
+def points_of(reward: Reward, taken: Taken, rounding: Rounding) -> list[int]:
+    """What `reward` gives for each of the lines. A multiplier needs to know what others gave:
+    see `billing.programs.calculation`."""
+    return _REWARDS[type(reward)](reward, taken, rounding)
+
+
+def _of_ratio(rounding: Rounding, numerators: list[int], unit: int) -> list[int]:
+    """Rounded per line, or per receipt and split by largest remainder."""
+    if rounding.per == "line":
+        return [rounding.apply_ratio(one, unit) for one in numerators]
+    return split(rounding.apply_ratio(sum(numerators), unit), numerators)

@@ -95,6 +95,9 @@ async def basket_of(
                 int(line.amount),
                 line.promo,
                 excluded,
+                int(line.quantity),
+                int(line.price),
+                snapshot.legal(group),
             )
         )
     if sum(line.amount for line in lines) > MAX_AMOUNT:
@@ -110,6 +113,7 @@ async def basket_of(
         place.timezone,
         receipt.occurred_at,
         tuple(lines),
+        tuple((payment.type, int(payment.amount)) for payment in receipt.payments),
     )
 
 
