@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any, Final
 from uuid import UUID
 
 from ledger.commands import Share
+from ledger.flows import BurnOrder
 from ledger.model import Lot
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -20,10 +22,18 @@ def burn_key(lot: Lot) -> tuple[datetime, bool, datetime, UUID]:
     return (lot.expires_at or _NEVER, lot.bucket != "promo", lot.occurred_at, lot.id)
 
 
-def take(lots: Iterable[Lot], amount: int) -> list[Part]:
-    """Take `amount` from what is available in `lots`, in burn order; less if there is less."""
+_KEYS: Final[dict[BurnOrder, Callable[[Lot], Any]]] = {
+    "expiry": burn_key,
+    "promo_first": lambda lot: (lot.bucket != "promo", burn_key(lot)),
+    "base_first": lambda lot: (lot.bucket != "base", burn_key(lot)),
+    "oldest": lambda lot: (lot.occurred_at, burn_key(lot)),
+}
+
+
+def take(lots: Iterable[Lot], amount: int, order: BurnOrder = "expiry") -> list[Part]:
+    """Take `amount` from what is available in `lots`, in this order; less if there is less."""
     parts: list[Part] = []
-    for lot in sorted((lot for lot in lots if lot.available), key=burn_key):
+    for lot in sorted((lot for lot in lots if lot.available), key=_KEYS[order]):
         if amount == 0:
             break
         part = min(amount, lot.available)

@@ -15,7 +15,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from ledger.errors import Refusal
-from ledger.flows import Bucket, TransactionKind
+from ledger.flows import Bucket, BurnOrder, TransactionKind
 from ledger.state import CorrectionTarget, CustomerState
 
 MAX: Final = "max"
@@ -59,6 +59,7 @@ class Redeem(Struct, frozen=True):
     points: int | Literal["max"]
     at_most: int | None = None
     spread: Spread | None = None
+    order: BurnOrder = "expiry"
 
 
 class PlaceHold(Struct, frozen=True):
@@ -67,6 +68,7 @@ class PlaceHold(Struct, frozen=True):
     points: int | Literal["max"]
     expires_at: datetime
     at_most: int | None = None
+    order: BurnOrder = "expiry"
 
 
 class Capture(Struct, frozen=True):
@@ -116,6 +118,7 @@ class Transfer(Struct, frozen=True):
 
     to: UUID
     points: int | Literal["max"]
+    order: BurnOrder = "expiry"
 
 
 class Reverse(Struct, frozen=True):

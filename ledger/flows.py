@@ -124,3 +124,6 @@ MAY_HOLD: Final[dict[TransactionKind, frozenset[Kind]]] = {
 
 Bucket = Literal["base", "promo"]
 BUCKETS: Final[tuple[Bucket, ...]] = get_args(Bucket)
+
+BurnOrder = Literal["expiry", "promo_first", "base_first", "oldest"]
+"""Which points are spent first: those that expire first, those of one bucket, or the oldest."""

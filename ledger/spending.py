@@ -28,7 +28,7 @@ from ledger.model import Hold, points_text
 def redeem(draft: Draft, step: Redeem) -> None:
     """available → redeemed, in burn order."""
     amount = _affordable(draft, step.points, step.at_most)
-    parts = take(draft.state.lots.values(), amount)
+    parts = take(draft.state.lots.values(), amount, step.order)
     _spend(draft, "redeem", "available", parts, step.spread)
 
 
@@ -39,7 +39,7 @@ def place_hold(draft: Draft, step: PlaceHold) -> None:
         raise Refusal("insufficient_points", "There are no points to hold.", available=0)
     draft.hold_id = draft.id
     draft.hold_expires_at = step.expires_at
-    for lot, part in take(draft.state.lots.values(), amount):
+    for lot, part in take(draft.state.lots.values(), amount, step.order):
         draft.post("hold", "available", "held", part, lot)
 
 
@@ -98,7 +98,7 @@ def adjust(draft: Draft, step: Adjust) -> None:
 def transfer(draft: Draft, arrival: Draft, step: Transfer) -> None:
     """available → clearing here, clearing → available there; lots keep their terms."""
     amount = _affordable(draft, step.points, None)
-    for lot, part in take(draft.state.lots.values(), amount):
+    for lot, part in take(draft.state.lots.values(), amount, step.order):
         draft.post("transfer", "available", "clearing", part, lot)
         grant = Grant(
             lot.bucket,

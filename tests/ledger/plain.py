@@ -131,23 +131,25 @@ class PlainCustomer:
             if -amount > sum(lot.available for lot in lots):
                 raise No("insufficient_points")
             with Logged(self, at, self.now):
-                self._take(lots, -amount, "available")
+                self._take(lots, -amount)
         else:
             with Logged(self, at, self.now):
                 self._put(self._lot(bucket, at, at, NEVER), amount, at)
         return done
 
-    def redeem(self, at: float, amount: int | None) -> Done:
+    def redeem(self, at: float, amount: int | None, order: str = "expiry") -> Done:
         with Logged(self, at, self.now):
-            parts = self._take(self.lots, self._afford(amount), "available")
+            parts = self._take(self.lots, self._afford(amount), order)
         return Done("redemption", spent=parts)
 
-    def hold(self, at: float, amount: int | None, until: float, name: object) -> None:
+    def hold(
+        self, at: float, amount: int | None, until: float, name: object, order: str = "expiry"
+    ) -> None:
         amount = self._afford(amount)
         if amount == 0:
             raise No("insufficient_points")
         with Logged(self, at, self.now):
-            parts = self._take(self.lots, amount, "available")
+            parts = self._take(self.lots, amount, order)
             for lot, part in parts:
                 lot.held += part
         self.holds[name] = PlainHold(parts, until)
@@ -207,11 +209,13 @@ class PlainCustomer:
             self._revoke(done, "debt")
         done.reversed = True
 
-    def transfer(self, at: float, other: PlainCustomer, amount: int | None) -> None:
+    def transfer(
+        self, at: float, other: PlainCustomer, amount: int | None, order: str = "expiry"
+    ) -> None:
         amount = self._afford(amount)
         other.tick(self.now)
         with Logged(self, at, self.now), Logged(other, at, self.now):
-            for lot, part in self._take(self.lots, amount, "available"):
+            for lot, part in self._take(self.lots, amount, order):
                 other._put(other._lot(lot.bucket, at, lot.active, lot.expires), part, lot.active)
         other.tick(self.now)
 
@@ -234,12 +238,18 @@ class PlainCustomer:
             raise No("insufficient_points")
         return spendable if amount is None else amount
 
-    def _take(self, lots: list[PlainLot], amount: int, where: str) -> Parts:
+    def _take(self, lots: list[PlainLot], amount: int, order: str = "expiry") -> Parts:
+        lots = sorted(lots, key=lambda n: (n.expires, n.bucket == "base", n.born, n.number))
+        if order == "oldest":
+            lots.sort(key=lambda n: n.born)
+        elif order != "expiry":
+            first = order.removesuffix("_first")
+            lots = [n for n in lots if n.bucket == first] + [n for n in lots if n.bucket != first]
         parts: Parts = []
-        for lot in sorted(lots, key=lambda n: (n.expires, n.bucket == "base", n.born, n.number)):
-            part = min(amount, getattr(lot, where))
+        for lot in lots:
+            part = min(amount, lot.available)
             if part:
-                setattr(lot, where, getattr(lot, where) - part)
+                lot.available -= part
                 amount -= part
                 parts.append((lot, part))
         return parts

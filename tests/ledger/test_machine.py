@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 from ledger import commands as c
 from ledger.audit import check, read_some
 from ledger.errors import Refusal
+from ledger.flows import BurnOrder
 from ledger.reads import balance_as_of, balance_now, statement
 from ledger.service import Ledger
 from ledger.state import CustomerState
@@ -39,6 +40,7 @@ T = TypeVar("T")
 amounts = st.integers(1, 200)
 shares = st.one_of(st.none(), st.integers(1, 100), st.integers(1, 130))
 """Per cent of what may be spent; None is "max", more than 100 is refused."""
+orders = st.sampled_from(get_args(BurnOrder))
 few = st.integers(0, 1)
 late = st.one_of(st.just(0), st.integers(0, 25))
 grants = st.lists(
@@ -162,11 +164,15 @@ class LedgerMachine(RuleBasedStateMachine):
         return self._named(who, result)
 
     @precondition(rich)
-    @rule(target=spent, who=few, back=late, share=shares)
-    def redeem(self, who: int, back: int, share: int | None) -> Any:
+    @rule(target=spent, who=few, back=late, share=shares, order=orders)
+    def redeem(self, who: int, back: int, share: int | None, order: BurnOrder) -> Any:
         amount, points = self.wish(who, share)
         result = self.both(
-            who, "redemption", back, c.Redeem(points), lambda one, at: one.redeem(at, amount)
+            who,
+            "redemption",
+            back,
+            c.Redeem(points, order=order),
+            lambda one, at: one.redeem(at, amount, order),
         )
         return self._named(who, result)
 
@@ -186,8 +192,8 @@ class LedgerMachine(RuleBasedStateMachine):
         )
 
     @precondition(rich)
-    @rule(target=holds, who=few, share=shares, seconds=st.integers(1, 50))
-    def hold(self, who: int, share: int | None, seconds: int) -> Any:
+    @rule(target=holds, who=few, share=shares, seconds=st.integers(1, 50), order=orders)
+    def hold(self, who: int, share: int | None, seconds: int, order: BurnOrder) -> Any:
         amount, points = self.wish(who, share)
         until = World.clock.seconds + seconds
         name = uuid4()
@@ -195,8 +201,8 @@ class LedgerMachine(RuleBasedStateMachine):
             who,
             "hold",
             0,
-            c.PlaceHold(points, World.clock.at(until)),
-            lambda one, at: one.hold(at, amount, until, name),
+            c.PlaceHold(points, World.clock.at(until), order=order),
+            lambda one, at: one.hold(at, amount, until, name, order),
         )
         return multiple() if result is None else (who, result[0].hold.id, name)
 
@@ -253,16 +259,16 @@ class LedgerMachine(RuleBasedStateMachine):
         )
 
     @precondition(rich)
-    @rule(who=few, share=shares)
-    def transfer(self, who: int, share: int | None) -> None:
+    @rule(who=few, share=shares, order=orders)
+    def transfer(self, who: int, share: int | None, order: BurnOrder) -> None:
         to = 1 - who
         amount, points = self.wish(who, share)
         self.both(
             who,
             "transfer_out",
             0,
-            c.Transfer(self.ids[to], points),
-            lambda one, at: one.transfer(at, self.plain[self.ids[to]], amount),
+            c.Transfer(self.ids[to], points, order),
+            lambda one, at: one.transfer(at, self.plain[self.ids[to]], amount, order),
         )
         self.agree(to)
 
