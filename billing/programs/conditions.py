@@ -63,6 +63,16 @@ def line_holds(condition: Condition, line: Line) -> bool:
     return not line_holds(condition.part, line)
 
 
+def unmet(condition: Condition, situation: Situation) -> Condition:
+    """The part of `condition`, which does not hold, that is to blame: enough to explain it."""
+    if not isinstance(condition, Every):
+        return condition
+    failed = [part for part in condition.parts if not holds(part, situation)]
+    if len(failed) == 1:
+        return unmet(failed[0], situation)
+    return Every(tuple(failed))
+
+
 def leaves(condition: Condition) -> Iterator[Leaf]:
     """Every comparison in `condition`."""
     if isinstance(condition, Leaf):
