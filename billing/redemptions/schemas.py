@@ -10,7 +10,7 @@ import msgspec
 
 from billing.common.wire import Amount, Code, Schema
 from billing.customers.schemas import CustomerRef
-from billing.receipts.schemas import ReceiptIn
+from billing.receipts.schemas import PrintOut, ReceiptIn
 
 MAX_HOLD_SECONDS = 7 * 24 * 3600
 
@@ -60,8 +60,13 @@ class PartOut(msgspec.Struct):
 
 
 class PaidLineOut(msgspec.Struct):
+    """`payable` is left to be paid in money; `print` is how a fiscal receipt shows it, empty for
+    a line that points pay nothing of."""
+
     line: int
     points_paid: str
+    payable: str
+    print: list[PrintOut]
 
 
 class RedemptionOut(msgspec.Struct):
