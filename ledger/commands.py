@@ -218,6 +218,8 @@ class Command(Struct, frozen=True, kw_only=True):
     key: str | None = None
     fingerprint: bytes = b""
     source: str | None = None
+    claims: tuple[str, ...] = ()
+    """Further natural keys that are taken, or refuse it, as `source` does."""
     channel: str | None = None
     store: str | None = None
     author: str | None = None

@@ -6,9 +6,8 @@ A refusal concerns its own command only. What the database rejects is split by `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from uuid import UUID
 
 import structlog
 from msgspec import Struct
@@ -110,9 +109,10 @@ def _settle(command: Command, context: Context, known: Known, batch: Batch, now:
         return error
     context.accept(outcome, completion.facts)
     batch.add(outcome, completion.rows)
-    if command.source is not None and outcome.transaction is not None:
-        known.sources[command.source] = outcome.transaction.id
-        batch.add_source(command.source, outcome.transaction)
+    if outcome.transaction is not None:
+        for source in _sources(command):
+            known.sources[source] = outcome.transaction.id
+            batch.add_source(source, outcome.transaction)
     if completion.answer is not None:
         _keep(command, completion.answer, known, batch, now)
     return Result(completion.answer, outcome)
@@ -121,22 +121,29 @@ def _settle(command: Command, context: Context, known: Known, batch: Batch, now:
 def _decide(command: Command, context: Context, known: Known, now: datetime) -> Outcome:
     if command.refusal is not None:
         raise command.refusal
-    posted = known.sources.get(command.source) if command.source is not None else None
+    posted = next((one for one in _sources(command) if one in known.sources), None)
     # Of a hold the state tells more: that it is captured already, or that its time is over.
     if posted is not None and command.kind != "capture":
-        raise _posted(command, posted)
+        raise _posted(posted, known)
     outcome = decide(context, command, now)
     if posted is not None:
-        raise _posted(command, posted)
+        raise _posted(posted, known)
     return outcome
 
 
-def _posted(command: Command, transaction_id: UUID) -> Refusal:
+def _sources(command: Command) -> Iterator[str]:
+    if command.source is not None:
+        yield command.source
+    yield from command.claims
+
+
+def _posted(source: str, known: Known) -> Refusal:
+    transaction_id = known.sources[source]
     return Refusal(
         "source_exists",
-        f"{command.source} is already posted, as transaction {transaction_id}.",
+        f"{source} is already posted, as transaction {transaction_id}.",
         transaction_id=transaction_id,
-        source=command.source or "",
+        source=source,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from ledger.model import Hold, Lot, Posting
 from ledger.state import CorrectionTarget, CustomerState
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Reader: TypeAlias = "Connection | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 
 class MissingAccounts(Exception):
@@ -53,6 +54,7 @@ class Needs:
             if command.refusal is None and command.customer_id is not None:
                 if command.source is not None:
                     self.sources.append(command.source)
+                self.sources += command.claims
                 self._add(command, command.customer_id)
 
     def _add(self, command: c.Command, customer: UUID) -> None:
@@ -92,17 +94,17 @@ async def load(connection: Connection, needs: Needs, now: Any) -> tuple[Known, C
         await _named_lots(connection, states, needs.targets, targets)
     if full and (needs.holds or any(states[one].held for one in full)):
         await _holds(connection, states, full, needs.holds)
-    return known, Context(states, targets, await _facts(connection, needs.facts))
+    return known, Context(states, targets, await read_facts(connection, needs.facts))
 
 
-async def _facts(
-    connection: Connection, wanted: dict[c.Reading, set[c.Fact]]
+async def read_facts(
+    connection: Reader, wanted: Mapping[c.Reading, set[c.Fact]], *, lock: bool = True
 ) -> dict[c.Fact, Sequence[tuple[Any, ...]]]:
     """Read last, when all customers are locked; what is shared by many is locked in one order."""
     found: dict[c.Fact, list[tuple[Any, ...]]] = {}
     for reading in sorted(wanted, key=lambda one: one.name):
         facts = sorted(wanted[reading], key=lambda one: (one.customer_id, one.name))
-        query = f"{reading.sql} FOR UPDATE" if reading.lock else reading.sql
+        query = f"{reading.sql} FOR UPDATE" if reading.lock and lock else reading.sql
         customers, names = [one.customer_id for one in facts], [one.name for one in facts]
         found |= {fact: [] for fact in facts}
         for customer, name, *values in await connection.fetch(query, customers, names):

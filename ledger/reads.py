@@ -15,8 +15,9 @@ import asyncpg
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ledger.commands import Fact, Facts, Reading
 from ledger.due import roll_forward
-from ledger.load import balance_state, read_hold, read_lot
+from ledger.load import balance_state, read_facts, read_hold, read_lot
 from ledger.model import Balances, Hold, Posting, Transaction
 from ledger.service import Ledger
 from ledger.sql import LOT_COLUMNS, POSTING_COLUMNS
@@ -135,6 +136,30 @@ async def hold_now(ledger: Ledger, customer_id: UUID, hold_id: UUID) -> Hold | N
     if hold.status == "open" and hold.expires_at <= ledger.clock():
         return replace(hold, status="expired")
     return hold
+
+
+_CAPTURE = """
+SELECT id FROM ledger.transactions
+WHERE customer_id = $1 AND hold_id = $2 AND kind IN ('capture', 'receipt')
+ORDER BY version LIMIT 1
+"""
+
+
+async def capture_of(ledger: Ledger, customer_id: UUID, hold_id: UUID) -> UUID | None:
+    """The transaction that spent a hold."""
+    found: UUID | None = await ledger.pool.fetchval(_CAPTURE, customer_id, hold_id)
+    return found
+
+
+async def facts_now(ledger: Ledger, wanted: Iterable[Fact]) -> Facts:
+    """Facts as a plan would find them now, read without any lock."""
+    by_reading: dict[Reading, set[Fact]] = {}
+    for fact in wanted:
+        by_reading.setdefault(fact.reading, set()).add(fact)
+    if not by_reading:
+        return {}
+    async with ledger.pool.acquire() as connection:
+        return await read_facts(connection, by_reading, lock=False)
 
 
 async def statement(

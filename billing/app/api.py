@@ -21,17 +21,21 @@ from billing.customers.routes import OPERATIONS as CUSTOMERS
 from billing.finance.routes import OPERATIONS as FINANCE
 from billing.health.routes import OPERATIONS as HEALTH
 from billing.programs.routes import OPERATIONS as PROGRAMS
+from billing.quotes.routes import OPERATIONS as QUOTES
 from billing.receipts.routes import OPERATIONS as RECEIPTS
 from billing.redemptions.routes import OPERATIONS as REDEMPTIONS
+from billing.scenarios.routes import OPERATIONS as EVENTS
 
 OPERATIONS: list[Operation] = [
     *CATALOG,
     *CUSTOMERS,
     *PROGRAMS,
+    *QUOTES,
     *RECEIPTS,
     *REDEMPTIONS,
     *ADJUSTMENTS,
     *BATCHES,
+    *EVENTS,
     *BALANCES,
     *FINANCE,
     *HEALTH,

@@ -26,9 +26,16 @@ from billing.customers.service import Customers
 from billing.customers.vault import Vault
 from billing.health.service import Health
 from billing.keys.service import ApiKeys
-from billing.programs.service import ProgramBook, Programs
+from billing.programs.book import ProgramBook
+from billing.programs.service import Programs
+from billing.quotes.promise import Promises
+from billing.quotes.service import Quotes
+from billing.receipts.checkout import Checkout
 from billing.receipts.service import Sales
 from billing.redemptions.service import Redemptions
+from billing.scenarios.service import Events
+from billing.scenarios.store import FirstPurchases
+from billing.scenarios.waiting import WaitingScenarios
 from ledger.group import Clock
 from ledger.service import Ledger, utc_now
 
@@ -50,9 +57,12 @@ class Services:
     ledger: Ledger
     programs: Programs
     sales: Sales
+    quotes: Quotes
     redemptions: Redemptions
     adjustments: Adjustments
     batches: Batches
+    events: Events
+    waiting_scenarios: WaitingScenarios
     zone: ZoneInfo
 
     def by_class(self) -> Mapping[type, Any]:
@@ -110,22 +120,25 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         group_size=settings.group_size,
         clock=clock,
     )
-    sales = Sales(
-        ledger,
-        database,
+    book = ProgramBook(database, catalog)
+    checkout = Checkout(
         catalog,
-        ProgramBook(database, catalog),
+        book,
         directory,
+        FirstPurchases(database).would_be,
+        clock,
         timezone=settings.timezone.key,
         tolerance=settings.line_tolerance,
     )
+    quotes = Quotes(ledger, checkout, Promises(settings.secret_key))
+    timezone = settings.timezone.key
+    sales = Sales(ledger, database, catalog, checkout, quotes.quoted, timezone=timezone)
     redemptions = Redemptions(
         ledger,
         database,
         catalog,
-        directory,
-        timezone=settings.timezone.key,
-        tolerance=settings.line_tolerance,
+        checkout,
+        timezone=timezone,
         hold_seconds=settings.default_hold_seconds,
     )
     adjustments = Adjustments(ledger, directory, settings.timezone)
@@ -137,16 +150,19 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         sampler=Sampler(metrics, ledger),
         keys=ApiKeys(database),
         catalog=catalog,
-        customers=Customers(database, vault, catalog, settings.default_region),
+        customers=Customers(database, vault, catalog, settings.default_region, clock=clock),
         directory=directory,
         health=Health(database, settings.redis_url, _revisions(), vault),
         guard=SecretGuard(database, vault),
         ledger=ledger,
         programs=Programs(database, catalog),
         sales=sales,
+        quotes=quotes,
         redemptions=redemptions,
         adjustments=adjustments,
         batches=Batches(ledger, sales, redemptions, adjustments),
+        events=Events(ledger, catalog, book, directory, timezone=timezone),
+        waiting_scenarios=WaitingScenarios(ledger, database, catalog, book, timezone=timezone),
         zone=settings.timezone,
     )
 

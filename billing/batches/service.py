@@ -19,7 +19,8 @@ from billing.common.problems import problem_document
 from billing.common.teller import Request, problem_of_fate, told
 from billing.common.wire import encode
 from billing.receipts.schemas import AccrualIn, SaleIn
-from billing.receipts.service import SaleRequest, Sales
+from billing.receipts.sale import SaleRequest
+from billing.receipts.service import Sales
 from billing.receipts.slip import Language
 from billing.redemptions.schemas import RedemptionIn
 from billing.redemptions.service import Redemptions

@@ -81,13 +81,15 @@ class PointsIn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SaleIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A sale. `channel` and `store` may be left out by a key that is bound to them."""
+    """A sale. `channel` and `store` may be left out by a key that is bound to them. With
+    `quote_id` it happens just as it was quoted, or not at all (`quote_stale`)."""
 
     customer: CustomerRef
     channel: Code | None = None
     store: Code | None = None
     receipt: ReceiptIn
     redeem: PointsIn | None = None
+    quote_id: UUID | None = None
 
 
 class StatedIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -125,11 +127,22 @@ class LineAccrual(msgspec.Struct):
     points: str
 
 
+class PrintOut(msgspec.Struct):
+    """A line of a fiscal receipt: quantity × price is exactly the amount."""
+
+    quantity: str
+    price: str
+    amount: str
+
+
 class LineOut(msgspec.Struct):
+    """`print`: how to print a line that points pay in part; empty when none do."""
+
     line: int
     points_paid: str
     payable: str
     accruals: list[LineAccrual]
+    print: list[PrintOut]
 
 
 class SlipOut(msgspec.Struct):

@@ -15,18 +15,19 @@ _INSERT = Statement(
     """
 INSERT INTO billing.receipts
     (id, customer_id, channel, store, number, occurred_at, recorded_at, total, redeemed, accrued,
-     lines, payments, programs)
+     lines, payments, programs, paid_by)
 SELECT * FROM unnest(
     $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
     $7::timestamptz[], $8::bigint[], $9::bigint[], $10::bigint[], $11::jsonb[], $12::jsonb[],
-    $13::jsonb[])
+    $13::jsonb[], $14::uuid[])
 """,
-    13,
+    14,
 )
 
 _READ = """
 SELECT id, customer_id, channel, store, number, occurred_at, recorded_at, total, redeemed,
-       accrued, lines::text AS lines, payments::text AS payments, programs::text AS programs
+       accrued, lines::text AS lines, payments::text AS payments, programs::text AS programs,
+       paid_by
 FROM billing.receipts WHERE id = $1
 """
 
