@@ -56,6 +56,7 @@ _TAGS = {
     "Redemptions": "Paying with points apart from the sale: at once, or held and then captured.",
     "Adjustments": "Points given or taken by hand, with a reason.",
     "Batches": "Many operations at once, for tills that were offline.",
+    "Events": "Birthdays, referrals and events of the chain's own that scenarios give points for.",
     "Balances": "What a customer has, had and got: balance, statement, lots.",
     "Ledger": "Trial balance, postings and transactions, for finance.",
     "Health": "For load balancers, orchestrators and Prometheus. Needs no key.",

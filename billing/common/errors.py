@@ -85,6 +85,7 @@ CONFLICTS = {
     "customer_blocked": "The customer is blocked",
     "insufficient_points": "Not enough points",
     "receipt_exists": "This receipt is already posted",
+    "event_exists": "This event is already posted",
     "hold_not_open": "The hold is not open",
     "hold_expired": "The hold has expired",
     "return_exceeds_sale": "The return exceeds the sale",

@@ -20,6 +20,7 @@ from billing.customers.schemas import (
     CustomersQuery,
 )
 from billing.customers.service import Customers
+from billing.scenarios.waiting import WaitingScenarios
 
 READERS: tuple[Role, ...] = tuple(ROLES)
 WRITERS: tuple[Role, ...] = ("pos", "site", "support", "admin")
@@ -74,6 +75,8 @@ async def register(call: Call[CustomerIn]) -> Answer:
     """Safe to repeat: a phone, card or external id already known is 409 `customer_exists` with
     the `customer_id` of its owner. A key bound to a channel and store registers for these."""
     profile = await call.use(Customers).register(call.principal, call.body)
+    if profile.status == "verified":
+        await call.use(WaitingScenarios).hurry(profile.id)
     return Answer.json(shown(profile, call.principal), 201)
 
 
@@ -113,6 +116,8 @@ async def change(call: Call[CustomerPatch]) -> Answer:
     """What is left out stays, `null` clears, lists are replaced, `external_ids` are merged.
     Support blocks and unblocks; only an admin verifies. A new phone has to be verified again."""
     profile = await call.use(Customers).change(call.principal, customer_id_of(call), call.body)
+    if call.body.status == "verified":
+        await call.use(WaitingScenarios).hurry(profile.id)
     return Answer.json(shown(profile, call.principal))
 
 

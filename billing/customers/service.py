@@ -29,6 +29,7 @@ from billing.customers.model import (
 )
 from billing.customers.schemas import MAX_EXTERNAL_IDS, CustomerIn, CustomerPatch
 from billing.customers.vault import Vault
+from billing.scenarios.store import note_verified
 from ledger.group import Clock
 from ledger.ids import uuid7
 from ledger.service import utc_now
@@ -80,6 +81,7 @@ class Customers:
         async def write(tx: AsyncConnection) -> Profile:
             await store.insert(tx, self._row(profile))
             await self._write_names(tx, profile)
+            await _note_verified(tx, profile)
             return profile
 
         return await self._claiming(self._claims(profile), write)
@@ -109,6 +111,8 @@ class Customers:
             new = _changed(principal, old, given, self._clock())
             await store.change(tx, self._row(new))
             await self._write_names(tx, new)
+            if old.verified_at is None:
+                await _note_verified(tx, new)
             return new
 
         return await self._claiming(wanted, write, customer_id)
@@ -192,6 +196,18 @@ class Customers:
             return normalise_phone(text, self._region)
         except ValueError as error:
             raise ValidationFailed.at(pointer, str(error)) from None
+
+
+async def _note_verified(tx: AsyncConnection, profile: Profile) -> None:
+    if profile.verified_at is not None:
+        await note_verified(
+            tx,
+            profile.id,
+            channel=profile.channel,
+            store=profile.store,
+            registered_at=profile.created_at,
+            verified_at=profile.verified_at,
+        )
 
 
 def _changed(principal: Principal, old: Profile, given: dict[str, Any], now: datetime) -> Profile:

@@ -37,6 +37,7 @@ MAY: dict[str, str] = {
     "POST /v1/redemptions/{id}/release": "pos site finance admin",
     "POST /v1/adjustments": "finance admin",
     "POST /v1/batches": "pos site finance admin",
+    "POST /v1/events": "pos site admin",
     "GET /v1/receipts/{store}/{number}": "pos site finance support admin",
     "GET /v1/redemptions/{id}": "pos site finance support admin",
     "GET /v1/ledger/trial-balance": "finance bi admin",

@@ -1,0 +1,147 @@
+"""Queries: what waits to be posted, and who has bought before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID, uuid5
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from billing.common.batch import Batcher
+from billing.common.db import Database
+from billing.scenarios.tables import scenario_queue
+
+MAX_ATTEMPTS: Final = 10
+"""After these, over some seventeen hours, a row waits for a person."""
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """An event to be posted. It happened at the channel and store in `details`."""
+
+    id: UUID
+    customer_id: UUID
+    event: str
+    occurred_at: datetime
+    details: dict[str, str | None]
+
+
+def waiting_id(customer_id: UUID, event: str) -> UUID:
+    """The one row a customer can have for an event that happens once."""
+    return uuid5(customer_id, event)
+
+
+BY_VERIFYING: Final = ("registration", "verification")
+"""Who is not verified cannot collect (B20): the registration, too, is posted then."""
+
+
+async def note_verified(
+    tx: AsyncConnection,
+    customer_id: UUID,
+    *,
+    channel: str | None,
+    store: str | None,
+    registered_at: datetime,
+    verified_at: datetime,
+) -> None:
+    """Keep, in the transaction that verifies a customer, what is to be posted after it. Who is
+    verified a second time, with a new phone, gets nothing new."""
+    rows = [
+        {
+            "id": waiting_id(customer_id, event),
+            "customer_id": customer_id,
+            "event": event,
+            "occurred_at": at,
+            "details": {"channel": channel, "store": store},
+        }
+        for event, at in zip(BY_VERIFYING, (registered_at, verified_at), strict=True)
+    ]
+    await tx.execute(insert(scenario_queue).on_conflict_do_nothing(), rows)
+
+
+_COLUMNS = [scenario_queue.c[name] for name in Waiting.__struct_fields__]
+_CLAIM = text("""
+SELECT q.id, q.customer_id, q.event, q.occurred_at, q.details FROM billing.scenario_queue q
+WHERE q.id = ANY(:ids) AND q.done_at IS NULL
+ORDER BY q.occurred_at, q.event FOR UPDATE SKIP LOCKED
+""").columns(*_COLUMNS)
+_CLAIM_DUE = text("""
+SELECT q.id, q.customer_id, q.event, q.occurred_at, q.details FROM billing.scenario_queue q
+JOIN billing.customers c ON c.id = q.customer_id AND c.status = 'verified'
+WHERE q.done_at IS NULL AND q.attempts < :most
+  AND (q.attempts = 0 OR now() > q.created_at + interval '1 minute' * 2 ^ q.attempts)
+ORDER BY q.created_at, q.occurred_at, q.event LIMIT :limit FOR UPDATE OF q SKIP LOCKED
+""").columns(*_COLUMNS)
+_DONE = text("UPDATE billing.scenario_queue SET done_at = now(), error = NULL WHERE id = ANY(:ids)")
+_FAILED = text("""
+UPDATE billing.scenario_queue q SET attempts = attempts + 1, error = n.error
+FROM unnest(CAST(:ids AS uuid[]), CAST(:errors AS text[])) AS n (id, error) WHERE q.id = n.id
+""")
+
+
+async def claim(tx: AsyncConnection, ids: Sequence[UUID]) -> list[Waiting]:
+    """Those of `ids` that nobody else is posting; ours until the transaction ends."""
+    return [Waiting(*row) for row in await tx.execute(_CLAIM, {"ids": list(ids)})]
+
+
+async def claim_due(tx: AsyncConnection, limit: int) -> list[Waiting]:
+    """The oldest ones of customers who may collect; after a failure, at growing distances."""
+    found = await tx.execute(_CLAIM_DUE, {"limit": limit, "most": MAX_ATTEMPTS})
+    return [Waiting(*row) for row in found]
+
+
+async def settle(tx: AsyncConnection, done: Sequence[UUID], failed: Mapping[UUID, str]) -> None:
+    """Write down what became of claimed rows."""
+    if done:
+        await tx.execute(_DONE, {"ids": list(done)})
+    if failed:
+        await tx.execute(_FAILED, {"ids": list(failed), "errors": list(failed.values())})
+
+
+_BUYERS = """
+SELECT c.id FROM unnest($1::uuid[]) AS c (id)
+WHERE EXISTS (
+    SELECT FROM ledger.transactions t
+    WHERE t.customer_id = c.id AND t.kind IN ('receipt', 'accrual') AND t.source LIKE 'sale/%'
+      AND (
+        NOT EXISTS (
+            SELECT FROM billing.returns b WHERE b.customer_id = c.id AND b.receipt_id = t.id
+        ) OR EXISTS (
+            SELECT FROM billing.receipts r, jsonb_array_elements(r.lines) AS sold
+            WHERE r.customer_id = c.id AND r.id = t.id
+              AND (sold->>'quantity')::numeric > (
+                SELECT coalesce(sum((back->>'quantity')::numeric), 0)
+                FROM billing.returns b, jsonb_array_elements(b.lines) AS back
+                WHERE b.customer_id = c.id AND b.receipt_id = t.id
+                  AND back->>'line' = sold->>'line'
+              )
+        )
+      )
+)
+"""
+"""Who of them kept something of a sale. The journal is read from its beginning, where a sale
+nearly always is; quantities are compared only of sales of which something came back."""
+
+
+async def first_purchase(database: Database, customer_ids: Sequence[UUID]) -> dict[UUID, bool]:
+    """Whether a sale of each customer would be the first: those wholly returned do not count."""
+    buyers = {row["id"] for row in await database.fetch(_BUYERS, list(customer_ids))}
+    return {customer_id: customer_id not in buyers for customer_id in customer_ids}
+
+
+class FirstPurchases:
+    """`first_purchase` for many tills through few queries."""
+
+    def __init__(self, database: Database) -> None:
+        async def load(customer_ids: list[UUID]) -> dict[UUID, bool]:
+            return await first_purchase(database, customer_ids)
+
+        self._batcher: Batcher[UUID, bool] = Batcher(load)
+
+    async def would_be(self, customer_id: UUID) -> bool:
+        """Whether a sale now would be the customer's first. Raises Overloaded."""
+        return bool(await self._batcher.get(customer_id))
