@@ -3,6 +3,9 @@
 broker.py     the queue: Redis, and an explicit list of middleware
 actors.py     what workers do, each naming one function of the layers below
 ledger.py     the ledger a worker process keeps open
+jobs.py       the kinds of jobs, and what their work needs
+scenarios.py  what posting scenarios needs besides
+waking.py     how other processes wake a worker
 worker.py     a worker process
 scheduler.py  the process that sends, one at a time by an advisory lock
 redis.py      connections that do not hang, and one remark when Redis goes or comes

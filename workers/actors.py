@@ -6,16 +6,22 @@ import dramatiq
 from dramatiq import Broker
 
 from ledger.sweep import post_due
+from workers.jobs import OpenJobs
 from workers.ledger import OpenLedger
+from workers.scenarios import OpenScenarios
 
 POST_DUE = "post_due"
 POST_DUE_LIMIT = 1000
+RUN_JOBS = "run_jobs"
+POST_SCENARIOS = "post_scenarios"
+POST_SCENARIOS_LIMIT = 1000
 
 SECOND = 1000
 MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
 
 
-def declare(broker: Broker, opened: OpenLedger) -> None:
+def declare(broker: Broker, opened: OpenLedger, jobs: OpenJobs, scenarios: OpenScenarios) -> None:
     """Register the actors with the broker. Times are in milliseconds."""
 
     async def post_all_due() -> None:
@@ -32,3 +38,31 @@ def declare(broker: Broker, opened: OpenLedger) -> None:
         max_age=2 * MINUTE,  # the scheduler sends a fresh one every half minute
         time_limit=10 * MINUTE,
     )(post_all_due)
+
+    async def run_jobs() -> None:
+        """Long work that somebody asked for; a job that goes on too long is ended by its runner."""
+        await jobs.runner.run_all()
+
+    dramatiq.actor(
+        broker=broker,
+        actor_name=RUN_JOBS,
+        max_retries=0,  # the scheduler's next message finds what is left
+        max_age=2 * MINUTE,
+        time_limit=24 * HOUR,
+    )(run_jobs)
+
+    async def post_all_scenarios() -> None:
+        """What registrations and verifications give, until nothing waits."""
+        limit = POST_SCENARIOS_LIMIT
+        while await scenarios.waiting.sweep(limit=limit) == limit:
+            pass
+
+    dramatiq.actor(
+        broker=broker,
+        actor_name=POST_SCENARIOS,
+        max_retries=3,
+        min_backoff=1 * SECOND,
+        max_backoff=10 * SECOND,
+        max_age=2 * MINUTE,  # the scheduler sends a fresh one every minute
+        time_limit=10 * MINUTE,
+    )(post_all_scenarios)

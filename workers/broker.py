@@ -7,20 +7,22 @@ from dramatiq.middleware import AgeLimit, AsyncIO, Retries, TimeLimit
 
 from billing.common.settings import Settings
 from workers.actors import declare
+from workers.jobs import OpenJobs
 from workers.ledger import OpenLedger
-from workers.redis import connect
-
-NAMESPACE = "bonus"
+from workers.redis import NAMESPACE, connect
+from workers.scenarios import OpenScenarios
 
 
 def make_broker(settings: Settings) -> RedisBroker:
     """A broker that knows all actors."""
     opened = OpenLedger(settings.database_url)
+    jobs = OpenJobs(settings, opened)
+    scenarios = OpenScenarios(settings, opened)
     broker = RedisBroker(  # type: ignore[no-untyped-call]
         client=connect(settings.redis_url),
         namespace=NAMESPACE,
         # The defaults also hold callbacks, pipelines and shutdown notices: none is used here.
-        middleware=[AgeLimit(), TimeLimit(), Retries(), AsyncIO(), opened],
+        middleware=[AgeLimit(), TimeLimit(), Retries(), AsyncIO(), opened, jobs, scenarios],
     )
-    declare(broker, opened)
+    declare(broker, opened, jobs, scenarios)
     return broker

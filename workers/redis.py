@@ -10,6 +10,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 TIMEOUT_S = 5
+NAMESPACE = "bonus"
+"""The prefix of our keys."""
 
 _log = structlog.get_logger("workers.redis")
 

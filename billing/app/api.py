@@ -20,16 +20,20 @@ from billing.common.settings import Settings
 from billing.customers.routes import OPERATIONS as CUSTOMERS
 from billing.finance.routes import OPERATIONS as FINANCE
 from billing.health.routes import OPERATIONS as HEALTH
+from billing.jobs.routes import OPERATIONS as JOBS
 from billing.programs.routes import OPERATIONS as PROGRAMS
 from billing.quotes.routes import OPERATIONS as QUOTES
 from billing.receipts.routes import OPERATIONS as RECEIPTS
 from billing.redemptions.routes import OPERATIONS as REDEMPTIONS
 from billing.scenarios.routes import OPERATIONS as EVENTS
+from billing.simulations.routes import OPERATIONS as SIMULATIONS
 
 OPERATIONS: list[Operation] = [
     *CATALOG,
     *CUSTOMERS,
     *PROGRAMS,
+    *SIMULATIONS,
+    *JOBS,
     *QUOTES,
     *RECEIPTS,
     *REDEMPTIONS,

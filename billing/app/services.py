@@ -6,6 +6,7 @@ import gc
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -25,6 +26,7 @@ from billing.customers.secret import SecretGuard, SecretKeyChanged
 from billing.customers.service import Customers
 from billing.customers.vault import Vault
 from billing.health.service import Health
+from billing.jobs.service import Jobs
 from billing.keys.service import ApiKeys
 from billing.programs.book import ProgramBook
 from billing.programs.service import Programs
@@ -36,8 +38,11 @@ from billing.redemptions.service import Redemptions
 from billing.scenarios.service import Events
 from billing.scenarios.store import FirstPurchases
 from billing.scenarios.waiting import WaitingScenarios
+from billing.simulations.service import Simulations
 from ledger.group import Clock
 from ledger.service import Ledger, utc_now
+from workers.actors import RUN_JOBS
+from workers.waking import Waker
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,9 @@ class Services:
     redemptions: Redemptions
     adjustments: Adjustments
     batches: Batches
+    waker: Waker
+    jobs: Jobs
+    simulations: Simulations
     events: Events
     waiting_scenarios: WaitingScenarios
     zone: ZoneInfo
@@ -93,6 +101,7 @@ class Services:
             await self.catalog.stop()
             await self.guard.stop()
             await self.health.close()
+            await self.waker.close()
             await self.database.close()
 
 
@@ -143,6 +152,8 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
     )
     adjustments = Adjustments(ledger, directory, settings.timezone)
     metrics = Metrics()
+    waker = Waker(settings.redis_url)
+    jobs = Jobs(database, partial(waker.wake, RUN_JOBS))
     return Services(
         settings=settings,
         database=database,
@@ -163,6 +174,9 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         batches=Batches(ledger, sales, redemptions, adjustments),
         events=Events(ledger, catalog, book, directory, timezone=timezone),
         waiting_scenarios=WaitingScenarios(ledger, database, catalog, book, timezone=timezone),
+        waker=waker,
+        jobs=jobs,
+        simulations=Simulations(database, catalog, jobs),
         zone=settings.timezone,
     )
 

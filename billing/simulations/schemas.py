@@ -1,0 +1,202 @@
+"""Simulations on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+
+from billing.common.money import format_amount
+from billing.common.wire import Code, Instant
+from billing.jobs.model import State
+from billing.simulations.model import Cost, Example, Parameters, Points, Side, Sides, Tally
+
+MAX_ROWS = 1000
+"""Of each breakdown: those where the most changes."""
+
+
+class SimulateIn(msgspec.Struct, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """Receipts that happened from `from` to before `to`; the newest version, if none is named."""
+
+    from_: Instant
+    to: Instant
+    channel: Code | None = None
+    store: Code | None = None
+    version: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+
+
+class SimulationQueued(msgspec.Struct, rename={"from_": "from"}):
+    """`GET /v1/jobs/{job_id}` tells how far it is."""
+
+    job_id: UUID
+    state: State
+    program: str
+    version: int
+    from_: datetime
+    to: datetime
+    channel: str | None
+    store: str | None
+
+
+class PointsOut(msgspec.Struct):
+    draft: str
+    actual: str
+    difference: str
+
+
+class SideOut(msgspec.Struct):
+    customers: int
+    points: str
+
+
+class CostOut(msgspec.Struct, omit_defaults=True):
+    """`draft`, `actual` and `difference` are of the simulated program."""
+
+    code: str
+    receipts: int
+    draft: str
+    actual: str
+    difference: str
+    all_programs: PointsOut
+    winners: SideOut | None = None
+    losers: SideOut | None = None
+
+
+class CostsOut(msgspec.Struct):
+    channel: list[CostOut]
+    store: list[CostOut]
+    store_group: list[CostOut]
+    product_group: list[CostOut]
+
+
+class EarnedOut(msgspec.Struct):
+    """`program` null: points that were stated, not calculated."""
+
+    program: str | None
+    draft: str
+    actual: str
+    difference: str
+
+
+class ExampleOut(msgspec.Struct):
+    """`draft`, `actual` and `difference` are of all programs together."""
+
+    receipt_id: UUID
+    customer_id: UUID
+    channel: str
+    store: str | None
+    number: str
+    occurred_at: datetime
+    total: str
+    draft: str
+    actual: str
+    difference: str
+    programs: list[EarnedOut]
+
+
+class ExamplesOut(msgspec.Struct):
+    gain: list[ExampleOut]
+    lose: list[ExampleOut]
+
+
+class SimulationOut(msgspec.Struct, rename={"from_": "from"}):
+    """The result of a job of the kind `simulation`. Winners and losers are by all programs."""
+
+    program: str
+    version: int
+    from_: datetime
+    to: datetime
+    channel: str | None
+    store: str | None
+    receipts: int
+    customers: int
+    lines: int
+    points: PointsOut
+    all_programs: PointsOut
+    winners: SideOut
+    losers: SideOut
+    cost: CostsOut
+    examples: ExamplesOut
+
+
+def simulation_out(period: Parameters, tally: Tally) -> SimulationOut:
+    customers, sides = tally.differences.overall()
+    return SimulationOut(
+        program=period.program,
+        version=period.version,
+        from_=period.since,
+        to=period.until,
+        channel=period.channel,
+        store=period.store,
+        receipts=tally.total.receipts,
+        customers=customers,
+        lines=tally.lines,
+        points=_points(tally.total.program),
+        all_programs=_points(tally.total.all_programs),
+        winners=_side(sides.winners),
+        losers=_side(sides.losers),
+        cost=CostsOut(
+            _costs(tally.by_channel, tally.differences.by_channel()),
+            _costs(tally.by_store, tally.differences.by_store()),
+            _costs(tally.by_store_group),
+            _costs(tally.by_product_group),
+        ),
+        examples=ExamplesOut(
+            [_example(one) for one in tally.gains.found()],
+            [_example(one) for one in tally.losses.found()],
+        ),
+    )
+
+
+def _costs(costs: Mapping[str, Cost], sides: Mapping[str, Sides] | None = None) -> list[CostOut]:
+    ordered = sorted(costs.items(), key=lambda item: (-abs(item[1].program.difference), item[0]))
+    return [
+        CostOut(
+            code,
+            cost.receipts,
+            *_three(cost.program),
+            _points(cost.all_programs),
+            _side(sides[code].winners) if sides else None,
+            _side(sides[code].losers) if sides else None,
+        )
+        for code, cost in ordered[:MAX_ROWS]
+    ]
+
+
+def _example(example: Example) -> ExampleOut:
+    return ExampleOut(
+        example.receipt_id,
+        example.customer_id,
+        example.channel,
+        example.store,
+        example.number,
+        example.occurred_at,
+        format_amount(example.total),
+        *_three(example.all_programs),
+        [
+            EarnedOut(code, *_three(points))
+            for code, points in sorted(
+                example.by_program.items(),
+                key=lambda item: (-abs(item[1].difference), item[0] or ""),
+            )
+        ],
+    )
+
+
+def _points(points: Points) -> PointsOut:
+    return PointsOut(*_three(points))
+
+
+def _side(side: Side) -> SideOut:
+    return SideOut(side.customers, format_amount(side.points))
+
+
+def _three(points: Points) -> tuple[str, str, str]:
+    return (
+        format_amount(points.draft),
+        format_amount(points.actual),
+        format_amount(points.difference),
+    )

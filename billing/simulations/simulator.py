@@ -1,0 +1,172 @@
+"""The work of a simulation: receipts in the order they happened, a chunk at a time.
+
+Nothing is written, and the memory does not grow with the receipts but for 16 bytes of each, one
+number for each customer and place, and the counters of the last days.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from billing.catalog.service import Catalog
+from billing.common.db import Database
+from billing.jobs.model import Progress
+from billing.programs.book import Book, ProgramBook
+from billing.programs.calculation import calculate
+from billing.programs.limits import Used, counters_of
+from billing.programs.model import Award, ProgramVersion, Situation
+from billing.simulations import store
+from billing.simulations.drafts import read_draft
+from billing.simulations.history import History, Sale
+from billing.simulations.model import Example, Parameters, Points, Tally
+from billing.simulations.schemas import SimulationOut, simulation_out
+from ledger.service import Pool
+
+CHUNK = 1000
+BREATH = 50
+"""Receipts after which others in the same process get a turn."""
+_YESTERDAY = timedelta(days=2)
+"""Local days lie at most a day apart."""
+
+
+class Simulator:
+    """`pool` reads receipts; `timezone` is the chain's."""
+
+    def __init__(self, database: Database, pool: Pool, timezone: str) -> None:
+        self._database = database
+        self._pool = pool
+        self._timezone = timezone
+
+    async def run(self, progress: Progress, parameters: dict[str, Any]) -> SimulationOut:
+        """The work of a job of the kind `simulation`; progress counts receipts."""
+        period = msgspec.convert(parameters, Parameters)
+        catalog = Catalog(self._database)
+        await catalog.refresh()
+        draft = await read_draft(self._database, period.program, period.version)
+        # Valid throughout: a draft for next month is asked what it would have cost last month.
+        draft = msgspec.structs.replace(draft, valid_from=period.since, valid_to=None)
+        book = (await ProgramBook(self._database, catalog).current()).with_draft(draft)
+        simulation = Simulation(book, draft.code)
+        history = History(catalog, self._timezone)
+        ids = await store.read_ids(self._pool, period)
+        progress.total = len(ids)
+        for chunk in ids.chunks(CHUNK):
+            rows = await store.read_chunk(
+                self._pool, chunk, first_purchase=book.needs_first_purchase
+            )
+            for number, sale in enumerate(await history.read(rows)):
+                simulation.add(sale)
+                if number % BREATH == 0:
+                    await asyncio.sleep(0)
+            progress.done += len(chunk)
+        return simulation_out(period, simulation.tally)
+
+
+class Simulation:
+    """Calculates sales one after another and adds up what comes of it."""
+
+    def __init__(self, book: Book, program: str) -> None:
+        self._book = book
+        self._program = program
+        self._counted = Counted()
+        self.tally = Tally()
+
+    def add(self, sale: Sale) -> None:
+        """The next sale, in the order in which they happened."""
+        basket = sale.situation.basket
+        programs = self._book.accruals(
+            basket.channel, basket.store, basket.store_group, basket.occurred_at
+        ).for_goods(basket)
+        self._counted.forget_before(basket.occurred_at.date() - _YESTERDAY)
+        awards = calculate(programs, sale.situation, sale.points_paid, self._counted.used)
+        self._counted.count(awards, programs, sale.situation)
+        self._add_up(sale, awards)
+
+    def _add_up(self, sale: Sale, awards: Sequence[Award]) -> None:
+        own = Points(actual=sale.earned.get(self._program, 0))
+        everything = Points(actual=sum(sale.earned.values()))
+        for award in awards:
+            everything.draft += award.points
+            if award.program == self._program:
+                own.draft = award.points
+        basket, member = sale.situation.basket, sale.situation.member
+        tally = self.tally
+        tally.lines += len(basket.lines)
+        place = (basket.channel or "", basket.store)
+        tally.add_receipt(place, basket.store_group, member.id, own, everything)
+        self._add_groups(sale, awards)
+        for extremes in (tally.gains, tally.losses):
+            if extremes.takes(everything.difference):
+                extremes.add(_example(sale, awards, everything))
+
+    def _add_groups(self, sale: Sale, awards: Sequence[Award]) -> None:
+        lines = sale.situation.basket.lines
+        groups = {line.group: (Points(), Points()) for line in lines}
+        sums = [groups[line.group] for line in lines]
+        for award in awards:
+            for (own, everything), points in zip(sums, award.by_line, strict=True):
+                everything.draft += points
+                if award.program == self._program:
+                    own.draft += points
+        for (own, everything), earned in zip(sums, sale.earned_by_line, strict=True):
+            own.actual += earned.get(self._program, 0)
+            everything.actual += sum(earned.values())
+        for group, (own, everything) in groups.items():
+            self.tally.add_group(group, own, everything)
+
+
+class Counted:
+    """What of the programs' limits is used, by what the simulation itself gave."""
+
+    def __init__(self) -> None:
+        self._used: dict[tuple[UUID, str], int] = {}
+        self._by_day: dict[date, list[tuple[UUID, str]]] = {}
+
+    @property
+    def used(self) -> Used:
+        return self._used
+
+    def count(
+        self, awards: Sequence[Award], programs: Iterable[ProgramVersion], situation: Situation
+    ) -> None:
+        given = {award.program: award.points for award in awards}
+        for program in programs:
+            if program.code not in given:
+                continue
+            for counter in counters_of(program, situation):
+                key = (counter.customer_id, counter.name)
+                more = 1 if counter.times else given[program.code]
+                if key not in self._used and counter.name.startswith("day/"):
+                    day = situation.basket.occurred_at.date()
+                    self._by_day.setdefault(day, []).append(key)
+                self._used[key] = self._used.get(key, 0) + more
+
+    def forget_before(self, day: date) -> None:
+        """Drop the counters of days that are over everywhere."""
+        for past in [one for one in self._by_day if one < day]:
+            for key in self._by_day.pop(past):
+                self._used.pop(key, None)
+
+
+def _example(sale: Sale, awards: Sequence[Award], everything: Points) -> Example:
+    basket = sale.situation.basket
+    by_program = {code: Points(actual=points) for code, points in sale.earned.items()}
+    for award in awards:
+        by_program.setdefault(award.program, Points()).draft += award.points
+    return Example(
+        receipt_id=sale.id,
+        customer_id=sale.situation.member.id,
+        channel=basket.channel or "",
+        store=basket.store,
+        number=sale.number,
+        occurred_at=basket.occurred_at,
+        total=basket.total,
+        all_programs=everything,
+        by_program=by_program,
+    )
