@@ -25,17 +25,15 @@ def print_lines(amount: int, quantity: int, price: int) -> tuple[PrintLine, ...]
     One part or two; quantities and sums add up; each sum is quantity × price, rounded half up.
     A line that is `amount` at `price` is printed so. Raises ValueError for a sum of nothing.
     """
-    if _sum(quantity, price) == amount:
-        return (PrintLine(quantity, price, amount),)
-    if quantity <= 0:
+    if quantity <= 0 and amount:
         raise ValueError("nothing was sold, so nothing can be paid for it")
-    lower = amount * UNIT // quantity
+    lower = amount * UNIT // quantity if amount else 0
+    for unit in (price, lower, lower + 1):
+        if _sum(quantity, unit) == amount:
+            return (PrintLine(quantity, unit, amount),)
+    # Each whole unit that costs a hundredth more adds just that; there are enough of them, as
+    # the whole quantity at the higher price comes to more.
     dearer = amount - _sum(quantity, lower)
-    if dearer == 0:
-        return (PrintLine(quantity, lower, amount),)
-    if dearer * UNIT > quantity:
-        # Only a fraction of the last unit is there to be made dearer: then all of it rounds up.
-        return (PrintLine(quantity, lower + 1, amount),)
     rest = quantity - dearer * UNIT
     high = PrintLine(dearer * UNIT, lower + 1, dearer * (lower + 1))
     return (high, PrintLine(rest, lower, _sum(rest, lower)))
