@@ -13,8 +13,9 @@ import pytest
 from billing.app.api import OPERATIONS
 from billing.common.auth import Role
 from billing.common.http import Operation
-from tests.acceptance.conftest import Connect, Shop, done, fresh_key, problem
+from tests.acceptance.conftest import Connect
 from tests.acceptance.serving import Serving
+from tests.acceptance.shop import Shop, done, fresh_key, problem
 
 ROLES: tuple[Role, ...] = get_args(Role)
 TILLS: tuple[Role, ...] = ("pos", "site")

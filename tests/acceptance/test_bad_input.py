@@ -16,8 +16,8 @@ import pytest
 
 from billing.app.api import OPERATIONS
 from billing.common.http import Operation
-from tests.acceptance.conftest import Shop, done, fresh_key, problem
 from tests.acceptance.serving import Serving
+from tests.acceptance.shop import Shop, done, fresh_key, problem
 
 Contents = Callable[[], Awaitable[Any]]
 

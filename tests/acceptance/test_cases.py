@@ -7,76 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.acceptance.conftest import Connect, Shop, done, fresh_key, problem
-
-
-class Till:
-    """A till of a shop with one customer and one percent program of its own."""
-
-    def __init__(self, shop: Shop) -> None:
-        self.shop = shop
-
-    async def earns(self, percent: str, base: str = "net_of_points", **more: Any) -> Till:
-        """Publish a program of this channel alone."""
-        client, code = self.shop.client, f"program-{self.shop.number}-{fresh_key()}"
-        program = {
-            "code": code,
-            "name": f"{percent} %",
-            "valid_from": "2020-01-01T00:00:00+03:00",
-            "scope": {"channels": [self.shop.channel]},
-            "reward": {"kind": "percent", "value": percent},
-            "base": base,
-            **more,
-        }
-        done(await client.post("/v1/programs", json=program))
-        since = {"from": "2020-01-01T00:00:00+03:00"}
-        done(await client.post(f"/v1/programs/{code}/publish", json=since))
-        return self
-
-    def basket(self, *amounts: str, points: str | None = None, **other: Any) -> dict[str, Any]:
-        lines = [self.shop.line(amount, line=n) for n, amount in enumerate(amounts, 1)]
-        sale = self.shop.sale(*lines, **other)
-        sale["receipt"]["occurred_at"] = datetime.now(UTC).isoformat()
-        return sale if points is None else sale | {"redeem": {"points": points}}
-
-    async def sell(self, *amounts: str, points: str | None = None) -> Any:
-        return done(await self.shop.post("/v1/receipts", self.basket(*amounts, points=points)))
-
-    async def adjust(self, points: str) -> Any:
-        body = {"customer": {"phone": self.shop.phone}, "points": points, "reason": "by hand"}
-        return done(await self.shop.post("/v1/adjustments", body))
-
-    async def redeem(self, points: str, *amounts: str) -> httpx.Response:
-        body = self.basket(*amounts) | {"points": points, "mode": "capture"}
-        return await self.shop.post("/v1/redemptions", body)
-
-    async def balance(self) -> str:
-        return str((await self._get("balance"))["available"])
-
-    async def statement(self) -> list[str]:
-        """Points of each transaction, oldest first."""
-        return [item["points"] for item in (await self._get("statement"))["items"][::-1]]
-
-    async def _get(self, what: str) -> Any:
-        client = self.shop.client
-        found = done(await client.get("/v1/customers", params={"phone": self.shop.phone}))
-        return done(await client.get(f"/v1/customers/{found['items'][0]['id']}/{what}"))
-
-
-@pytest.fixture
-async def till(shop: Shop) -> Till:
-    return Till(shop)
-
-
-def accrued(sale: Any) -> str:
-    return f"{sum(Decimal(accrual['points']) for accrual in sale['accruals']):.2f}"
+from tests.acceptance.conftest import Connect
+from tests.acceptance.shop import Shop, done, fresh_key, problem
+from tests.acceptance.till import Till, accrued
 
 
 async def test_t9_collected_given_by_hand_and_redeemed(till: Till) -> None:

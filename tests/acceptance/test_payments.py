@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import Shop, done, fresh_key, problem
+from tests.acceptance.shop import Shop, done, fresh_key, problem
 
 
 async def available(shop: Shop) -> str:

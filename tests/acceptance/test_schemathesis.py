@@ -21,8 +21,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from billing.app.openapi import FILE
-from tests.acceptance.conftest import Shop, done, fresh_key
 from tests.acceptance.serving import Serving
+from tests.acceptance.shop import Shop, done, fresh_key
 
 EXAMPLES = 25
 CHECKS = [

@@ -1,0 +1,197 @@
+"""Quotes: they move nothing, they explain, and a sale that names one happens just so (C25, C35)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.acceptance.conftest import Connect
+from tests.acceptance.shop import Shop, done, problem
+from tests.acceptance.till import Till
+
+SAME = ("lines", "accruals")
+
+
+async def sell_quoted(till: Till, body: dict[str, Any], quote: Any, **other: Any) -> Any:
+    """Post the sale that was quoted."""
+    redeem = {"redeem": {"points": quote["redeem"]}} if quote["redeem"] != "0.00" else {}
+    body = {name: value for name, value in body.items() if name != "redeem"}
+    return await till.shop.post(
+        "/v1/receipts", body | redeem | {"quote_id": quote["quote_id"]} | other
+    )
+
+
+async def test_a_quote_and_the_sale_that_follows_agree(till: Till) -> None:
+    await till.earns("5")
+    await till.publishes(
+        reward={"kind": "fixed", "value": "10"},
+        bucket="promo",
+        available={"after": "P14D", "instalments": {"count": 3, "every": "P1M"}},
+    )
+    await till.adjust("+70.00")
+    body, quote = await till.quote("100.00", "33.33", redeem="max")
+    assert (quote["max_redeemable"], quote["redeem"]) == ("70.00", "70.00")
+    assert (quote["total"], quote["payable"]) == ("133.33", "63.33")
+    sale = done(await sell_quoted(till, body, quote))
+    assert {name: sale[name] for name in SAME} == {name: quote[name] for name in SAME}
+    assert sale["redeemed"] == quote["redeem"]
+
+
+async def test_a_quote_moves_nothing(
+    till: Till, contents: Callable[[], Awaitable[Any]]
+) -> None:
+    await till.earns("5")
+    await till.adjust("+70.00")
+    before = await contents()
+    await till.quote("100.00", redeem="max")
+    assert await contents() == before
+
+
+async def test_the_number_and_the_minute_may_change(till: Till) -> None:
+    """A till knows the receipt's number only when it is closed, a little later."""
+    await till.earns("5")
+    body, quote = await till.quote("100.00")
+    later = datetime.fromisoformat(body["receipt"]["occurred_at"]) + timedelta(minutes=3)
+    receipt = {**body["receipt"], "number": f"closed-{uuid4()}", "occurred_at": later.isoformat()}
+    sale = done(await sell_quoted(till, body, quote, receipt=receipt))
+    assert sale["accruals"] == quote["accruals"]
+
+
+async def changed_balance(till: Till, body: dict[str, Any]) -> None:
+    await till.adjust("+1.00")
+
+
+async def changed_program(till: Till, body: dict[str, Any]) -> None:
+    await till.earns("7")
+
+
+async def changed_goods(till: Till, body: dict[str, Any]) -> None:
+    body["receipt"]["lines"][0] |= {"amount": "101.00", "price": "101.00"}
+
+
+async def changed_place(till: Till, body: dict[str, Any]) -> None:
+    store = f"{till.shop.store}-b"
+    new = {"name": "another store", "channel": till.shop.channel}
+    done(await till.shop.client.put(f"/v1/stores/{store}", json=new))
+    body["store"] = store
+
+
+async def changed_payments(till: Till, body: dict[str, Any]) -> None:
+    body["receipt"]["payments"] = [{"type": "cash", "amount": "100.00"}]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [changed_balance, changed_program, changed_goods, changed_place, changed_payments],
+)
+async def test_a_quote_is_stale_when_something_changed(
+    till: Till, change: Callable[[Till, dict[str, Any]], Awaitable[None]]
+) -> None:
+    await till.earns("5")
+    body, quote = await till.quote("100.00")
+    await change(till, body)
+    problem(await sell_quoted(till, body, quote), 409, "quote_stale")
+    body, quote = await till.quote("100.00")
+    done(await sell_quoted(till, body, quote))
+
+
+async def test_other_points_than_quoted_are_stale(till: Till) -> None:
+    await till.adjust("+70.00")
+    body, quote = await till.quote("100.00", redeem="50.00")
+    answer = await sell_quoted(till, body, quote, redeem={"points": "49.00"})
+    problem(answer, 409, "quote_stale")
+
+
+async def test_another_customers_quote_is_stale(till: Till, connect: Connect) -> None:
+    await till.earns("5")
+    body, quote = await till.quote("100.00")
+    other = await Shop(till.shop.client).open()
+    answer = await sell_quoted(till, body, quote, customer={"phone": other.phone})
+    problem(answer, 409, "quote_stale")
+
+
+@pytest.mark.parametrize(
+    "quote_id",
+    [
+        "00000000-0000-0000-0000-000000000000",
+        "ffffffff-ffff-ffff-ffff-ffffffffffff",
+        "0197f3a2-0000-7000-8000-000000000000",
+    ],
+)
+async def test_an_invented_quote_is_stale(till: Till, quote_id: str) -> None:
+    body = till.basket("100.00") | {"quote_id": quote_id}
+    problem(await till.shop.post("/v1/receipts", body), 409, "quote_stale")
+
+
+async def test_a_changed_bit_of_a_quotes_id_is_stale(till: Till) -> None:
+    body, quote = await till.quote("100.00")
+    for bit in (0, 30, 61, 64, 75):
+        forged = UUID(int=UUID(quote["quote_id"]).int ^ (1 << bit))
+        answer = await sell_quoted(till, body, quote, quote_id=str(forged))
+        problem(answer, 409, "quote_stale")
+
+
+async def test_two_tills_cannot_both_use_one_promise_of_points(till: Till) -> None:
+    """C29: the second sale finds another balance, so its quote is stale."""
+    await till.adjust("+100.00")
+    quotes = [await till.quote("100.00", redeem="max") for _ in range(5)]
+    answers = await asyncio.gather(*(sell_quoted(till, body, quote) for body, quote in quotes))
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409]
+    assert await till.balance() == "0.00"
+
+
+async def test_points_held_after_the_quote_do_not_make_it_stale(till: Till) -> None:
+    """A website quotes, holds, and posts the sale with the hold."""
+    await till.adjust("+70.00")
+    await till.earns("5")
+    body, quote = await till.quote("100.00", redeem="70.00")
+    hold = {key: body[key] for key in ("customer", "channel", "store", "receipt")}
+    held = done(
+        await till.shop.post("/v1/redemptions", hold | {"points": "70.00", "mode": "hold"})
+    )
+    sale = done(await sell_quoted(till, body, quote, redeem={"redemption_id": held["id"]}))
+    assert (sale["redeemed"], sale["accruals"]) == ("70.00", quote["accruals"])
+
+
+async def test_more_points_than_there_are_or_may_pay(till: Till) -> None:
+    await till.adjust("+70.00")
+    body = till.basket("100.00") | {"redeem": "80.00"}
+    refused = problem(
+        await till.shop.client.post("/v1/quotes", json=body), 409, "insufficient_points"
+    )
+    assert refused["available"] == "70.00"
+    body = till.basket("50.00") | {"redeem": "60.00"}
+    refused = problem(
+        await till.shop.client.post("/v1/quotes", json=body), 400, "validation_failed"
+    )
+    assert refused["errors"][0]["pointer"] == "/redeem"
+
+
+@pytest.mark.parametrize(
+    ("language", "gave", "why_not"),
+    [
+        ("en", "5.00 points", "500.00"),
+        ("ru", "5,00 балла", "500,00"),
+    ],
+)
+async def test_each_program_says_why(
+    till: Till, language: str, gave: str, why_not: str
+) -> None:
+    gives = await till.publishes(reward={"kind": "percent", "value": "5"})
+    waits = await till.publishes(
+        reward={"kind": "percent", "value": "5"},
+        when={"all": [{"field": "receipt.total", "op": ">=", "value": "500.00"}]},
+    )
+    answer = await till.shop.client.post(
+        "/v1/quotes", json=till.basket("100.00"), headers={"accept-language": language}
+    )
+    told = {(one.get("program"), one.get("line")): one for one in done(answer)["explanation"]}
+    assert told[gives, None]["outcome"] == "gave"
+    assert gave in told[gives, None]["because"]
+    assert told[waits, None]["outcome"] == "nothing"
+    assert why_not in told[waits, None]["because"]
