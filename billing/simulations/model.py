@@ -14,6 +14,9 @@ from uuid import UUID
 
 import msgspec
 
+from billing.programs.explain import Reason
+from billing.programs.words import Language
+
 SIMULATION: Final = "simulation"
 """The kind of job."""
 
@@ -35,6 +38,8 @@ class Parameters(
     until: datetime
     channel: str | None = None
     store: str | None = None
+    language: Language = "en"
+    """Of the explanations."""
 
 
 class Points(msgspec.Struct):
@@ -146,6 +151,8 @@ class Example(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     all_programs: Points
     by_program: dict[str | None, Points]
+    reasons: tuple[Reason, ...]
+    """Of the draft's calculation: all of the simulated program, of others the outcome alone."""
 
 
 class Extremes:

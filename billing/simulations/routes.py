@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from billing.common.answer import Answer
 from billing.common.http import Call, operation
+from billing.receipts.slip import language_of
 from billing.simulations.schemas import SimulateIn, SimulationQueued
 from billing.simulations.service import Simulations
 
@@ -38,7 +39,10 @@ async def simulate_program(call: Call[SimulateIn]) -> Answer:
     once. Stacking and limits count as in life, with limits at zero when the period begins; what
     is known of customers and the catalog is taken as it is now; returns are left out.
     """
-    queued = await call.use(Simulations).request(call.path["code"], call.body, call.principal)
+    language = language_of(call.headers.get(b"accept-language"))
+    queued = await call.use(Simulations).request(
+        call.path["code"], call.body, call.principal, language
+    )
     location = (b"location", f"/v1/jobs/{queued.job_id}".encode())
     return Answer.json(queued, 202, (location,))
 

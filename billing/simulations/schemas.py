@@ -12,6 +12,9 @@ import msgspec
 from billing.common.money import format_amount
 from billing.common.wire import Code, Instant
 from billing.jobs.model import State
+from billing.programs.explain import because
+from billing.programs.words import Language
+from billing.quotes.schemas import ExplanationOut
 from billing.simulations.model import Cost, Example, Parameters, Points, Side, Sides, Tally
 
 MAX_ROWS = 1000
@@ -95,6 +98,7 @@ class ExampleOut(msgspec.Struct):
     actual: str
     difference: str
     programs: list[EarnedOut]
+    explanation: list[ExplanationOut]
 
 
 class ExamplesOut(msgspec.Struct):
@@ -145,8 +149,8 @@ def simulation_out(period: Parameters, tally: Tally) -> SimulationOut:
             _costs(tally.by_product_group),
         ),
         examples=ExamplesOut(
-            [_example(one) for one in tally.gains.found()],
-            [_example(one) for one in tally.losses.found()],
+            [_example(one, period.language) for one in tally.gains.found()],
+            [_example(one, period.language) for one in tally.losses.found()],
         ),
     )
 
@@ -166,7 +170,7 @@ def _costs(costs: Mapping[str, Cost], sides: Mapping[str, Sides] | None = None) 
     ]
 
 
-def _example(example: Example) -> ExampleOut:
+def _example(example: Example, language: Language) -> ExampleOut:
     return ExampleOut(
         example.receipt_id,
         example.customer_id,
@@ -182,6 +186,10 @@ def _example(example: Example) -> ExampleOut:
                 example.by_program.items(),
                 key=lambda item: (-abs(item[1].difference), item[0] or ""),
             )
+        ],
+        [
+            ExplanationOut(one.outcome, because(one, language), one.program, one.line)
+            for one in example.reasons
         ],
     )
 

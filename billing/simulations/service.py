@@ -11,6 +11,7 @@ from billing.common.auth import Principal
 from billing.common.db import Database
 from billing.common.errors import FieldError, ValidationFailed
 from billing.jobs.service import Jobs
+from billing.programs.words import Language
 from billing.simulations.drafts import read_draft
 from billing.simulations.model import SIMULATION, Parameters
 from billing.simulations.schemas import SimulateIn, SimulationQueued
@@ -26,7 +27,9 @@ class Simulations:
         self._catalog = catalog
         self._jobs = jobs
 
-    async def request(self, code: str, body: SimulateIn, principal: Principal) -> SimulationQueued:
+    async def request(
+        self, code: str, body: SimulateIn, principal: Principal, language: Language = "en"
+    ) -> SimulationQueued:
         """Queue a simulation. Raises NotFound, Forbidden, ValidationFailed, Overloaded."""
         channel, shop = principal.bind(body.channel, body.store)
         draft = await read_draft(self._database, code, body.version)
@@ -39,6 +42,7 @@ class Simulations:
             until=body.to,
             channel=channel,
             store=shop,
+            language=language,
         )
         job = await self._jobs.create(SIMULATION, msgspec.to_builtins(parameters), principal.name)
         return SimulationQueued(

@@ -18,7 +18,8 @@ from billing.catalog.service import Catalog
 from billing.common.db import Database
 from billing.jobs.model import Progress
 from billing.programs.book import Book, ProgramBook
-from billing.programs.calculation import calculate
+from billing.programs.calculation import Trace, calculate
+from billing.programs.explain import Reason
 from billing.programs.limits import Used, counters_of
 from billing.programs.model import Award, ProgramVersion, Situation
 from billing.simulations import store
@@ -85,10 +86,15 @@ class Simulation:
         ).for_goods(basket)
         self._counted.forget_before(basket.occurred_at.date() - _YESTERDAY)
         awards = calculate(programs, sale.situation, sale.points_paid, self._counted.used)
+        everything = self._add_up(sale, awards)
+        for extremes in (self.tally.gains, self.tally.losses):
+            if extremes.takes(everything.difference):
+                reasons = self._reasons(programs, sale)
+                extremes.add(_example(sale, awards, everything, reasons))
         self._counted.count(awards, programs, sale.situation)
-        self._add_up(sale, awards)
 
-    def _add_up(self, sale: Sale, awards: Sequence[Award]) -> None:
+    def _add_up(self, sale: Sale, awards: Sequence[Award]) -> Points:
+        """Returns the points of all programs."""
         own = Points(actual=sale.earned.get(self._program, 0))
         everything = Points(actual=sum(sale.earned.values()))
         for award in awards:
@@ -101,9 +107,15 @@ class Simulation:
         place = (basket.channel or "", basket.store)
         tally.add_receipt(place, basket.store_group, member.id, own, everything)
         self._add_groups(sale, awards)
-        for extremes in (tally.gains, tally.losses):
-            if extremes.takes(everything.difference):
-                extremes.add(_example(sale, awards, everything))
+        return everything
+
+    def _reasons(self, programs: Sequence[ProgramVersion], sale: Sale) -> tuple[Reason, ...]:
+        trace: Trace = []
+        calculate(programs, sale.situation, sale.points_paid, self._counted.used, trace)
+        trace.sort(key=lambda reason: (reason.program, reason.line or 0))
+        return tuple(
+            reason for reason in trace if reason.program == self._program or reason.line is None
+        )
 
     def _add_groups(self, sale: Sale, awards: Sequence[Award]) -> None:
         lines = sale.situation.basket.lines
@@ -154,7 +166,9 @@ class Counted:
                 self._used.pop(key, None)
 
 
-def _example(sale: Sale, awards: Sequence[Award], everything: Points) -> Example:
+def _example(
+    sale: Sale, awards: Sequence[Award], everything: Points, reasons: tuple[Reason, ...]
+) -> Example:
     basket = sale.situation.basket
     by_program = {code: Points(actual=points) for code, points in sale.earned.items()}
     for award in awards:
@@ -169,4 +183,5 @@ def _example(sale: Sale, awards: Sequence[Award], everything: Points) -> Example
         total=basket.total,
         all_programs=everything,
         by_program=by_program,
+        reasons=reasons,
     )
