@@ -73,20 +73,21 @@ def unmet(condition: Condition, situation: Situation) -> Condition:
     return Every(tuple(failed))
 
 
-def leaves(condition: Condition) -> Iterator[Leaf]:
-    """Every comparison in `condition`."""
+def leaves(condition: Condition, pointer: str = "") -> Iterator[tuple[str, Leaf]]:
+    """Every comparison in `condition`, with its place in the JSON it was compiled from."""
     if isinstance(condition, Leaf):
-        yield condition
+        yield pointer, condition
     elif isinstance(condition, Not):
-        yield from leaves(condition.part)
+        yield from leaves(condition.part, f"{pointer}/not")
     else:
-        for part in condition.parts:
-            yield from leaves(part)
+        name = "all" if isinstance(condition, Every) else "any"
+        for index, part in enumerate(condition.parts):
+            yield from leaves(part, f"{pointer}/{name}/{index}")
 
 
 def fields(condition: Condition) -> frozenset[str]:
     """The fields that `condition` looks at."""
-    return frozenset(leaf.field for leaf in leaves(condition))
+    return frozenset(leaf.field for _, leaf in leaves(condition))
 
 
 def _compare(leaf: Leaf, subject: Situation | Line) -> bool:

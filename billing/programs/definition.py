@@ -2,151 +2,230 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from datetime import datetime
+from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from billing.catalog.model import CatalogSnapshot
-from billing.common.errors import FieldError, ValidationFailed
-from billing.common.money import parse_amount
-from billing.common.wire import read_hook
+from billing.common.wire import encode, read_hook
+from billing.programs.conditions import compile_condition
+from billing.programs.faults import Faults
 from billing.programs.model import (
     Availability,
+    Condition,
     Expiry,
+    Instalments,
+    Limits,
     LineFilter,
-    Percent,
     ProgramVersion,
+    RedemptionRule,
     Rounding,
+    ScenarioRule,
     Scope,
+    Stacking,
 )
 from billing.programs.periods import Period, parse_period
-from billing.programs.schemas import DefinitionIn
+from billing.programs.rewarding import compile_reward, share_of, step_of
+from billing.programs.schemas import (
+    AvailableIn,
+    DefinitionIn,
+    ExpiryIn,
+    LimitsIn,
+    LinesIn,
+    ProgramType,
+    RedemptionIn,
+    RoundingIn,
+    ScenarioIn,
+    StackingIn,
+)
+from billing.programs.sense import check_sense
 
-T = TypeVar("T")
+Program = ProgramVersion | RedemptionRule
 
-_RATE = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,4}))?", re.ASCII)
-MAX_RATE = 1000 * 10_000
-_NO_PERIOD = Period(0, 0, 0)
+_GIVING = ("reward", "base", "payment_types", "rounding", "bucket", "available", "expires",
+           "stacking", "limits", "on_return")  # fmt: skip
+_FOREIGN: dict[str, tuple[str, ...]] = {
+    "accrual": ("scenario", "redemption"),
+    "scenario": ("redemption",),
+    "redemption": ("scenario", *_GIVING),
+}
+"""What a type of program does not know."""
+
+_NO_PERIOD = Period(0, 0, 1)
 
 
-def compile_definition(code: str, version: int, body: DefinitionIn) -> ProgramVersion:
-    """The program that `body` describes. Raises ValidationFailed with every fault."""
-    faults = _Faults()
-    program = ProgramVersion(
-        code=code,
-        version=version,
-        name=body.name,
-        valid_from=body.valid_from,
-        valid_to=body.valid_to,
-        scope=Scope(
+def compile_definition(code: str, version: int, body: DefinitionIn) -> Program:
+    """The program that `body` describes. Raises ValidationFailed with every fault.
+
+    What was published once must always compile: a new rule that would refuse it belongs into
+    `billing.programs.service`, which looks at drafts only.
+    """
+    faults = Faults()
+    for name in _FOREIGN[body.type]:
+        if getattr(body, name) is not None:
+            faults.add(f"/{name}", f"is not of a program of type {body.type!r}; leave it out")
+    body = _settled(body)
+    shared: dict[str, Any] = {
+        "code": code,
+        "version": version,
+        "name": body.name,
+        "valid_from": body.valid_from,
+        "valid_to": body.valid_to,
+        "scope": Scope(
             frozenset(body.scope.channels),
             frozenset(body.scope.stores),
             frozenset(body.scope.store_groups),
             frozenset(body.scope.exclude_stores),
         ),
-        lines=LineFilter(
-            frozenset(body.lines.groups),
-            frozenset(body.lines.products),
-            frozenset(body.lines.exclude_groups),
-            frozenset(body.lines.exclude_products),
-            body.lines.exclude_promo,
-        ),
-        reward=Percent(faults.check("/reward/value", _rate, body.reward.value, 1)),
-        base=body.base,
-        rounding=Rounding(
-            body.rounding.mode,
-            faults.check("/rounding/step", _step, body.rounding.step, 1),
-            body.rounding.per,
-        ),
-        bucket=body.bucket,
-        available=Availability(body.available.after) if body.available else None,
-        expires=Expiry(body.expires.after, body.expires.round_up_to) if body.expires else None,
-        on_return=body.on_return,
-    )
-    if body.available:
-        faults.check("/available/after", parse_period, body.available.after, _NO_PERIOD)
-    if body.expires:
-        faults.check("/expires/after", parse_period, body.expires.after, _NO_PERIOD)
-    if body.valid_to is not None and body.valid_to <= body.valid_from:
-        faults.add("/valid_to", "must be later than valid_from, or the program never runs")
-    _contradictions(faults, "/scope/stores", program.scope.stores, program.scope.exclude_stores)
-    _contradictions(faults, "/lines/groups", program.lines.groups, program.lines.exclude_groups)
-    _contradictions(
-        faults, "/lines/products", program.lines.products, program.lines.exclude_products
-    )
+        "lines": _lines(body.lines, faults),
+        "when": _condition(body.when, "/when", faults),
+    }
+    program: Program
+    if body.type == "redemption":
+        program = _redemption(shared, body.redemption or RedemptionIn(), faults)
+    else:
+        program = _giving(shared, body, faults)
+    if not faults:
+        check_sense(program, faults)
     faults.raise_if_any()
     return program
 
 
 def read_definition(stored: object) -> DefinitionIn:
-    """A definition as it was stored."""
+    """What `stored_definition` made."""
     return msgspec.convert(stored, DefinitionIn, dec_hook=read_hook)
 
 
-def check_names(program: ProgramVersion, catalog: CatalogSnapshot, products: Iterable[str]) -> None:
-    """Raise ValidationFailed unless everything the program names exists. `products`: known skus."""
-    faults = _Faults()
-    scope, lines = program.scope, program.lines
-    named: list[tuple[str, str, frozenset[str], Mapping[str, object] | frozenset[str]]] = [
-        ("/scope/channels", "channel", scope.channels, catalog.channels),
-        ("/scope/stores", "store", scope.stores, catalog.stores),
-        ("/scope/exclude_stores", "store", scope.exclude_stores, catalog.stores),
-        ("/scope/store_groups", "store group", scope.store_groups, catalog.store_groups),
-        ("/lines/groups", "product group", lines.groups, catalog.groups),
-        ("/lines/exclude_groups", "product group", lines.exclude_groups, catalog.groups),
-        ("/lines/products", "product", lines.products, frozenset(products)),
-        ("/lines/exclude_products", "product", lines.exclude_products, frozenset(products)),
-    ]
-    for pointer, what, codes, known in named:
-        for code in sorted(codes):
-            if code not in known:
-                faults.add(pointer, f"there is no {what} {code!r}")
-    faults.raise_if_any()
+def stored_definition(body: DefinitionIn) -> dict[str, Any]:
+    """`body` as plain JSON that says all that it means: defaults of today are written out."""
+    told: dict[str, Any] = msgspec.json.decode(encode(_settled(body)))
+    for name in _FOREIGN[body.type]:
+        told.pop(name, None)
+    return told
 
 
-class _Faults:
-    def __init__(self) -> None:
-        self._found: list[FieldError] = []
-
-    def add(self, pointer: str, detail: str) -> None:
-        self._found.append(FieldError(pointer, detail))
-
-    def check(self, pointer: str, read: Callable[[str], T], text: str, instead: T) -> T:
-        """`read(text)`, or a fault at `pointer` and `instead`."""
-        try:
-            return read(text)
-        except ValueError as error:
-            self.add(pointer, str(error))
-            return instead
-
-    def raise_if_any(self) -> None:
-        if self._found:
-            raise ValidationFailed(self._found[:20])
+def _settled(body: DefinitionIn) -> DefinitionIn:
+    """With every default in its place."""
+    if body.type == "redemption":
+        return replace(body, redemption=body.redemption or RedemptionIn())
+    return replace(
+        body,
+        base=body.base or "net_of_points",
+        payment_types=body.payment_types or [],
+        rounding=body.rounding or RoundingIn(),
+        bucket=body.bucket or "base",
+        stacking=body.stacking or StackingIn(),
+        limits=body.limits or LimitsIn(),
+        on_return=body.on_return or "debt",
+    )
 
 
-def _contradictions(
-    faults: _Faults, pointer: str, wanted: frozenset[str], excluded: frozenset[str]
+def _giving(shared: dict[str, Any], body: DefinitionIn, faults: Faults) -> ProgramVersion:
+    rounding = body.rounding or RoundingIn()
+    stacking = body.stacking or StackingIn()
+    limits = body.limits or LimitsIn()
+    return ProgramVersion(
+        **shared,
+        reward=compile_reward(shared["code"], body.reward, faults),
+        base=body.base or "net_of_points",
+        payment_types=frozenset(body.payment_types or ()),
+        rounding=Rounding(
+            rounding.mode, faults.check("/rounding/step", step_of, rounding.step, 1), rounding.per
+        ),
+        bucket=body.bucket or "base",
+        available=_available(body.available, faults),
+        expires=_expires(body.expires, faults),
+        stacking=Stacking(stacking.group, stacking.policy, stacking.priority),
+        limits=Limits(limits.per_receipt, limits.per_customer_day, limits.budget),
+        scenario=_scenario(body.type, body.scenario, faults),
+        on_return=body.on_return or "debt",
+    )
+
+
+def _redemption(shared: dict[str, Any], body: RedemptionIn, faults: Faults) -> RedemptionRule:
+    return RedemptionRule(
+        **shared,
+        legal=frozenset(body.legal),
+        max_share=faults.check("/redemption/max_share", share_of, body.max_share, 1),
+        min_line_price=body.min_line_price,
+        min_money=body.min_money,
+        order=body.order,
+        priority=body.priority,
+    )
+
+
+def _condition(
+    value: object, pointer: str, faults: Faults, of_line: bool = False
+) -> Condition | None:
+    if value is None:
+        return None
+    return compile_condition(value, pointer, faults, of_line=of_line)
+
+
+def _lines(body: LinesIn, faults: Faults) -> LineFilter:
+    return LineFilter(
+        frozenset(body.groups),
+        frozenset(body.products),
+        frozenset(body.exclude_groups),
+        frozenset(body.exclude_products),
+        body.exclude_promo,
+        _condition(body.when, "/lines/when", faults, of_line=True),
+    )
+
+
+def _available(body: AvailableIn | None, faults: Faults) -> Availability | None:
+    if body is None:
+        return None
+    _one_of("/available", body.after, body.at, faults, needed=body.instalments is None)
+    parts = body.instalments
+    if parts is not None:
+        _period("/available/instalments/every", parts.every, faults)
+    return Availability(
+        _period("/available/after", body.after, faults),
+        body.at,
+        None if parts is None else Instalments(parts.count, parts.every),
+    )
+
+
+def _expires(body: ExpiryIn | None, faults: Faults) -> Expiry | None:
+    if body is None:
+        return None
+    _one_of("/expires", body.after, body.at, faults, needed=True)
+    if body.round_up_to is not None and body.after is None:
+        faults.add("/expires/round_up_to", "goes with `after`: a moment needs no rounding")
+    return Expiry(_period("/expires/after", body.after, faults), body.round_up_to, body.at)
+
+
+def _one_of(
+    pointer: str, after: str | None, at: datetime | None, faults: Faults, *, needed: bool
 ) -> None:
-    for code in sorted(wanted & excluded):
-        faults.add(pointer, f"{code!r} is both included and excluded")
+    if after is not None and at is not None:
+        faults.add(pointer, "has both `after` and `at`; one of them says when")
+    if needed and after is None and at is None:
+        faults.add(pointer, "needs `after`, a period, or `at`, a moment")
 
 
-def _rate(text: str) -> int:
-    """Percent as 1/10000 of a percent."""
-    found = _RATE.fullmatch(text)
-    if found is None:
-        raise ValueError('must be a percentage such as "5" or "2.5"')
-    whole, fraction = found.groups()
-    rate = int(whole) * 10_000 + int((fraction or "").ljust(4, "0"))
-    if not 0 < rate <= MAX_RATE:
-        raise ValueError("must be more than 0 and at most 1000 percent")
-    return rate
+def _period(pointer: str, text: str | None, faults: Faults) -> str | None:
+    if text is not None:
+        faults.check(pointer, parse_period, text, _NO_PERIOD)
+    return text
 
 
-def _step(text: str) -> int:
-    step = parse_amount(text)
-    if step == 0:
-        raise ValueError("must be at least 0.01")
-    return step
+def _scenario(kind: ProgramType, body: ScenarioIn | None, faults: Faults) -> ScenarioRule | None:
+    if kind != "scenario":
+        return None
+    if body is None:
+        faults.add("/scenario", "is missing: say on what the program gives")
+        return None
+    for name, on in (("days_before", "birthday"), ("days_after", "birthday"),
+                     ("known_before", "birthday"), ("to", "referral")):  # fmt: skip
+        if getattr(body, name) is not None and body.on != on:
+            faults.add(f"/scenario/{name}", f"goes with on: {on!r} alone; leave it out")
+    return ScenarioRule(
+        body.on,
+        body.days_before or 0,
+        body.days_after or 0,
+        body.known_before or 0,
+        body.to or "customer",
+    )

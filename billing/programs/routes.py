@@ -8,20 +8,11 @@ from billing.common.answer import Answer
 from billing.common.errors import NotFound
 from billing.common.http import Call, operation
 from billing.common.wire import PageQuery, page
+from billing.programs.examples import DEFINITIONS, PROGRAMS
 from billing.programs.schemas import DefinitionIn, ProgramIn, ProgramPage, PublishIn, VersionOut
 from billing.programs.service import Programs
 
 _TAG = "Programs"
-_EXAMPLE = {
-    "name": "10% on groceries but milk",
-    "valid_from": "2026-01-01T00:00:00-05:00",
-    "scope": {"channels": ["shop"], "store_groups": ["south"]},
-    "lines": {"groups": ["grocery"], "exclude_groups": ["grocery.fluid-milk-products"]},
-    "reward": {"kind": "percent", "value": "10"},
-    "rounding": {"mode": "down", "step": "1", "per": "receipt"},
-    "available": {"after": "P14D"},
-    "expires": {"after": "P12M", "round_up_to": "month"},
-}
 
 
 @operation(
@@ -32,7 +23,7 @@ _EXAMPLE = {
     may=("marketer", "admin"),
     body=ProgramIn,
     answers={201: VersionOut},
-    examples={"percent": {"code": "groceries-10", **_EXAMPLE}},
+    examples=PROGRAMS,
 )
 async def create_program(call: Call[ProgramIn]) -> Answer:
     """Makes the program and its version 1, a draft: nothing is earned until it is published."""
@@ -48,7 +39,7 @@ async def create_program(call: Call[ProgramIn]) -> Answer:
     body=DefinitionIn,
     answers={201: VersionOut},
     conflicts=("program_archived",),
-    examples={"percent": _EXAMPLE},
+    examples=DEFINITIONS,
 )
 async def draft_version(call: Call[DefinitionIn]) -> Answer:
     """The version that counts goes on counting until the new one is published."""
@@ -68,7 +59,11 @@ async def draft_version(call: Call[DefinitionIn]) -> Answer:
     examples={"now": {}, "later": {"from": "2027-01-01T00:00:00+03:00"}},
 )
 async def publish_program(call: Call[PublishIn]) -> Answer:
-    """From then on the version never changes; receipts remember which version they used."""
+    """From then on the version never changes; receipts remember which version they used.
+
+    Programs of one stacking group that run at the same time have the same policy, and a multiplier
+    names programs that give points then.
+    """
     now = datetime.now(UTC)
     published = await call.use(Programs).publish(
         call.path["code"], call.body.from_, call.principal.name, now

@@ -1,62 +1,34 @@
-"""Programs: drafts, versions, publication; and the book of what runs when."""
+"""Programs: drafts, versions, publication. What is published stands in `billing.programs.book`."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import zip_longest
+from functools import lru_cache
 from typing import Any
 
 import asyncpg
 import msgspec
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.catalog import store as catalog_store
 from billing.catalog.service import Catalog
 from billing.common.db import Database
 from billing.common.errors import Conflict, NotFound, ValidationFailed
-from billing.common.wire import encode, read_hook
 from billing.programs import store
-from billing.programs.definition import check_names, compile_definition
-from billing.programs.model import ProgramVersion
-from billing.programs.schemas import DefinitionIn, ProgramIn, Status, VersionOut
-
-
-class Edition(msgspec.Struct, frozen=True):
-    """A published version and the time in which it is the one that counts; `until` exclusive."""
-
-    program: ProgramVersion
-    since: datetime
-    until: datetime | None
-
-    def counts_at(self, moment: datetime) -> bool:
-        return self.since <= moment and (self.until is None or moment < self.until)
-
-
-class ProgramBook:
-    """The published programs in memory, as of the catalog's revision."""
-
-    def __init__(self, database: Database, catalog: Catalog) -> None:
-        self._database = database
-        self._catalog = catalog
-        self._editions: tuple[Edition, ...] = ()
-        self._revision = -1
-        self._loading = asyncio.Lock()
-
-    async def running(self, moment: datetime) -> list[ProgramVersion]:
-        """The versions that count for a receipt of `moment`, one a program."""
-        revision = self._catalog.current().revision
-        if revision != self._revision:
-            await self._load(revision)
-        return [edition.program for edition in self._editions if edition.counts_at(moment)]
-
-    async def _load(self, revision: int) -> None:
-        async with self._loading:
-            if revision == self._revision:
-                return
-            self._editions = _editions(await store.read_published(self._database))
-            self._revision = revision
+from billing.programs.definition import (
+    Program,
+    compile_definition,
+    read_definition,
+    stored_definition,
+)
+from billing.programs.limits import HOUSE, budget_name
+from billing.programs.model import Multiplier, ProgramVersion
+from billing.programs.names import check_names, named_products
+from billing.programs.neighbours import Neighbour, check_neighbours
+from billing.programs.portrait import portrait
+from billing.programs.schemas import DefinitionIn, ProgramIn, Sentence, Status, VersionOut
 
 
 class Programs:
@@ -69,11 +41,12 @@ class Programs:
     async def create(self, body: ProgramIn, author: str) -> VersionOut:
         """A new program with its first draft. Raises ValidationFailed, also for a known code."""
         definition = _definition_of(body)
-        await self._check(body.code, 1, definition)
+        program = await self._checked(body.code, 1, definition)
         try:
             async with self._database.transaction() as tx:
+                await _check_multiplied(tx, program)
                 await store.insert_program(tx, body.code)
-                await store.insert_version(tx, body.code, 1, _plain(definition), author)
+                await store.insert_version(tx, body.code, 1, stored_definition(definition), author)
         except IntegrityError:
             raise ValidationFailed.at(
                 "/code",
@@ -87,9 +60,13 @@ class Programs:
         async with self._database.transaction() as tx:
             await self._locked(tx, code)
             versions = await store.locked_versions(tx, code)
-            version = versions[-1].version + 1
-            await self._check(code, version, body)
-            await store.insert_version(tx, code, version, _plain(body), author)
+            kind, version = versions[0].definition["type"], versions[-1].version + 1
+            if body.type != kind:
+                raise ValidationFailed.at(
+                    "/type", f"must stay {kind!r}; make another program for {body.type!r}"
+                )
+            await _check_multiplied(tx, await self._checked(code, version, body))
+            await store.insert_version(tx, code, version, stored_definition(body), author)
         return await self.version(code, version)
 
     async def publish(
@@ -112,9 +89,13 @@ class Programs:
                 raise ValidationFailed.at(
                     "/from", "must not be in the past, nor before a version already published"
                 )
-            await self._check(code, draft.version, _read_definition(draft.definition))
-            await store.publish_version(tx, code, draft.version, at, now, publisher)
+            program = await self._checked(code, draft.version, read_definition(draft.definition))
+            # The revision's lock: whoever publishes a neighbour waits, and then sees this one.
             await catalog_store.bump(tx, structure=True)
+            check_neighbours(Neighbour(program, at, None), await _published(tx))
+            await store.publish_version(tx, code, draft.version, at, now, publisher)
+            if isinstance(program, ProgramVersion) and program.limits.budget is not None:
+                await store.begin_counter(tx, HOUSE, budget_name(code))
         await self._catalog.refresh()
         return await self.version(code, draft.version)
 
@@ -151,15 +132,18 @@ class Programs:
         if row.archived_at is not None:
             raise Conflict("program_archived", f"Program {code!r} is archived; make a new one.")
 
-    async def _check(self, code: str, version: int, body: DefinitionIn) -> None:
+    async def _checked(self, code: str, version: int, body: DefinitionIn) -> Program:
+        """The program that `body` describes. Raises ValidationFailed."""
         program = compile_definition(code, version, body)
-        named = program.lines.products | program.lines.exclude_products
+        named = named_products(program)
         known = await self._catalog.products(named) if named else {}
         try:
             check_names(program, self._catalog.current(), known)
         except ValidationFailed:
             await self._catalog.refresh()  # It may have come this very second, by another process.
+            known = await self._catalog.products(named) if named else {}
             check_names(program, self._catalog.current(), known)
+        return program
 
 
 def _definition_of(body: ProgramIn) -> DefinitionIn:
@@ -167,24 +151,31 @@ def _definition_of(body: ProgramIn) -> DefinitionIn:
     return DefinitionIn(**fields)
 
 
-def _plain(body: DefinitionIn) -> Any:
-    return msgspec.json.decode(encode(body))
+async def _check_multiplied(tx: AsyncConnection, program: Program) -> None:
+    """Raise ValidationFailed unless the programs exist that a multiplier names."""
+    if isinstance(program, ProgramVersion) and isinstance(program.reward, Multiplier):
+        named = program.reward.programs
+        for code in sorted(named - await store.known_programs(tx, named)):
+            raise ValidationFailed.at("/reward/programs", f"there is no program {code!r}")
 
 
-def _read_definition(stored: Any) -> DefinitionIn:
-    return msgspec.convert(stored, DefinitionIn, dec_hook=read_hook)
+async def _published(tx: AsyncConnection) -> list[Neighbour]:
+    """What is published and not over, with the time in which it counts."""
+    return [
+        Neighbour(
+            compile_definition(row.code, row.version, read_definition(row.definition)),
+            row.since,
+            row.until,
+        )
+        for row in await store.read_editions(tx)
+    ]
 
 
-def _editions(rows: Sequence[asyncpg.Record]) -> tuple[Edition, ...]:
-    editions: list[Edition] = []
-    for row, following in zip_longest(rows, rows[1:]):
-        until = row["archived_at"]
-        if following is not None and following["code"] == row["code"]:
-            until = min(following["effective_from"], until or following["effective_from"])
-        body = _read_definition(msgspec.json.decode(row["definition"]))
-        program = compile_definition(row["code"], row["version"], body)
-        editions.append(Edition(program, row["effective_from"], until))
-    return tuple(editions)
+@lru_cache(maxsize=4096)
+def _sentence(code: str, version: int, definition: str) -> Sentence:
+    body = read_definition(msgspec.json.decode(definition))
+    program = compile_definition(code, version, body)
+    return Sentence(portrait(program, "en"), portrait(program, "ru"))
 
 
 def _out(rows: Sequence[asyncpg.Record]) -> list[VersionOut]:
@@ -203,6 +194,7 @@ def _out(rows: Sequence[asyncpg.Record]) -> list[VersionOut]:
             row["created_at"],
             row["author"],
             msgspec.json.decode(row["definition"]),
+            _sentence(row["code"], row["version"], row["definition"]),
         )
         for row in rows
     ]

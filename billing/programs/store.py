@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as insert_or_nothing
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.common.db import Database
-from billing.programs.tables import program_versions, programs
+from billing.programs.tables import counters, program_versions, programs
 
 Versions = list[asyncpg.Record]
 
@@ -59,6 +62,35 @@ async def lock_program(tx: AsyncConnection, code: str) -> Row[Any] | None:
 async def locked_versions(tx: AsyncConnection, code: str) -> list[Row[Any]]:
     query = select(program_versions).where(program_versions.c.code == code)
     return list((await tx.execute(query.order_by(program_versions.c.version))).all())
+
+
+async def read_editions(tx: AsyncConnection) -> Sequence[Row[Any, Any, Any, Any, Any]]:
+    """Every published version, and since and until (exclusive) when it is the one that counts."""
+    v, p = program_versions.c, programs.c
+    following = func.lead(v.effective_from).over(
+        partition_by=v.code, order_by=(v.effective_from, v.version)
+    )
+    query = select(
+        v.code,
+        v.version,
+        v.definition,
+        v.effective_from.label("since"),
+        func.least(p.archived_at, following).label("until"),
+    )
+    query = query.join_from(program_versions, programs).where(v.effective_from.is_not(None))
+    return (await tx.execute(query)).all()
+
+
+async def known_programs(tx: AsyncConnection, codes: Iterable[str]) -> set[str]:
+    """Those of `codes` that exist."""
+    query = select(programs.c.code).where(programs.c.code.in_(list(codes)))
+    return set((await tx.execute(query)).scalars())
+
+
+async def begin_counter(tx: AsyncConnection, customer_id: UUID, name: str) -> None:
+    """Let a counter exist, so that there is a row to lock before anything is counted."""
+    new = insert_or_nothing(counters).values(customer_id=customer_id, name=name, value=0)
+    await tx.execute(new.on_conflict_do_nothing())
 
 
 async def insert_program(tx: AsyncConnection, code: str) -> None:

@@ -28,9 +28,13 @@ class Unit(NamedTuple):
 
 POINT = Unit(("point", "points"), ("балл", "балла", "баллов"), ("балла", "баллов"))
 YEAR = Unit(("year", "years"), ("год", "года", "лет"), ("года", "лет"))
-DAY = Unit(("day", "days"), ("день", "дня", "дней"), ("дня", "дней"))
 TIME = Unit(("time", "times"), ("раз", "раза", "раз"), ("раза", "раз"))
-PART = Unit(("part", "parts"), ("часть", "части", "частей"), ("части", "частей"))
+DAY = Unit(("day", "days"), ("день", "дня", "дней"), ("дня", "дней"))
+
+
+def tell(language: Language, en: str, ru: str) -> str:
+    """The one of two texts that is in `language`."""
+    return en if language == "en" else ru
 
 
 def amount(value: int, language: Language) -> str:
