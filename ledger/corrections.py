@@ -13,8 +13,8 @@ from ledger.commands import IfSpent, Restore, Reverse, Revoke
 from ledger.draft import Draft
 from ledger.errors import Refusal
 from ledger.flows import Kind
-from ledger.model import Posting, points_text
-from ledger.state import CorrectionTarget
+from ledger.model import Lot, Posting, points_text
+from ledger.state import CorrectionTarget, CustomerState
 
 LotShare = tuple[UUID, str | None]
 
@@ -40,19 +40,37 @@ def revoke(draft: Draft, step: Revoke, target: CorrectionTarget) -> None:
 def restore(draft: Draft, step: Restore, target: CorrectionTarget) -> None:
     """redeemed → available, same lot; as much debt as the lot's revocation left is paid first."""
     draft.corrects = target.id
-    left = _left(target, ("redeem", "capture"), ("restore",))
-    rest = sum(left.values()) if step.points is None else step.points
-    if rest > sum(left.values()):
-        raise _exceeds(target, rest, sum(left.values()))
-    for (lot_id, product_group), amount in reversed(list(left.items())):
-        part = min(amount, rest)
-        rest -= part
+    for lot_id, product_group, amount in restorable(draft.state, target, step.points):
         draft.post(
-            "restore", "redeemed", "available", part, draft.state.lots[lot_id], product_group
+            "restore", "redeemed", "available", amount, draft.state.lots[lot_id], product_group
         )
         lot = draft.state.lots[lot_id]
-        owed = min(part, lot.owed, draft.state.debt)
-        draft.post("settle", "available", "debt", owed, lot)
+        draft.post("settle", "available", "debt", settled(lot, amount, draft.state.debt), lot)
+
+
+def restorable(
+    state: CustomerState, target: CorrectionTarget, points: int | None = None
+) -> list[tuple[UUID, str | None, int]]:
+    """Where `points` (None: all that is left) of what `target` redeemed go back to, by lot and
+    product group: last taken, first returned. Raises Refusal correction_exceeds."""
+    left = _left(target, ("redeem", "capture"), ("restore",))
+    redeemed = {lot_id: state.lots[lot_id].redeemed for lot_id, _ in left}
+    wanted = rest = sum(left.values()) if points is None else points
+    parts: list[tuple[UUID, str | None, int]] = []
+    for (lot_id, product_group), amount in reversed(list(left.items())):
+        part = min(amount, rest, redeemed[lot_id])
+        rest -= part
+        redeemed[lot_id] -= part
+        if part:
+            parts.append((lot_id, product_group, part))
+    if rest:
+        raise _exceeds(target, wanted, wanted - rest)
+    return parts
+
+
+def settled(lot: Lot, restored: int, debt: int) -> int:
+    """How much of what is restored to `lot` pays the debt that its own revocation had left."""
+    return min(restored, lot.owed, debt)
 
 
 _REVERSIBLE = frozenset(("accrual", "redemption", "receipt", "capture", "adjustment"))

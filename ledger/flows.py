@@ -114,7 +114,7 @@ MAY_HOLD: Final[dict[TransactionKind, frozenset[Kind]]] = {
     "expiry": frozenset(("expire",)),
     "revocation": frozenset(("revoke",)),
     "restoration": frozenset(("restore", "settle")),
-    "return": frozenset(("revoke", "restore", "settle")),
+    "return": frozenset(("revoke", "restore", "settle", "adjust")),
     "adjustment": frozenset(("adjust",)),
     "transfer_out": frozenset(("transfer",)),
     "transfer_in": frozenset(("transfer",)),

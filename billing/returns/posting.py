@@ -1,0 +1,245 @@
+"""A return of a receipt as a command: decided under the customer's lock, told to the till.
+
+Its steps: give back what points paid, reissue what of it has expired (by a setting), take back
+what was earned, by the policy each program has for points that are spent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from billing.common.wire import Amount
+from billing.programs import limits
+from billing.programs.model import Award, ProgramVersion, Situation
+from billing.receipts.schemas import Quantity
+from billing.returns import store
+from billing.returns.model import Earned, Given, Progress, Sold, by_line
+from billing.returns.taking import Lots, Taken
+from ledger.commands import Adjust, Fact, Facts, IfSpent, Restore, Revoke, Row, Step, View
+from ledger.corrections import restorable, settled
+from ledger.errors import Refusal
+from ledger.flows import Bucket
+from ledger.model import Lot
+from ledger.state import CorrectionTarget
+
+Reissue = Callable[[datetime], datetime | None]
+"""Until when points given anew at a moment live; None: expired points are not given anew."""
+
+POLICIES: tuple[IfSpent, ...] = ("refuse", "floor", "debt")
+
+
+class Exceeded(Refusal):
+    """More is to be returned than is left: `left` by line number, in 1/UNIT."""
+
+    def __init__(self, detail: str, left: Mapping[int, int]) -> None:
+        super().__init__("return_exceeds_sale", detail)
+        self.left = left
+
+
+class SoldReceipt(msgspec.Struct, frozen=True):
+    """A posted receipt: its transaction, those that may hold its redemption, what was sold, and
+    the programs that gave, for their counters. `situation` has no lines."""
+
+    id: UUID
+    customer_id: UUID
+    channel: str
+    store: str | None
+    number: str
+    paid_by: tuple[UUID, ...]
+    sold: Sold
+    situation: Situation
+    programs: Mapping[str, ProgramVersion]
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What a plan decided: the lines that come back (of quantity "0": what rounding had left with
+    a line returned earlier), what is counted back, and what the next return of a group sees."""
+
+    receipt_id: UUID
+    lines: tuple[store.KeptLine, ...]
+    rows: tuple[Row, ...]
+    facts: Facts
+
+
+class Returning:
+    """Decides a return: `wanted` by line number, None for all that is left."""
+
+    def __init__(
+        self,
+        receipt: SoldReceipt,
+        wanted: Mapping[int, int] | None,
+        occurred_at: datetime,
+        reissue: Reissue,
+    ) -> None:
+        self._receipt = receipt
+        self._wanted = wanted
+        self._occurred_at = occurred_at
+        self._reissue = reissue
+        self._fact = store.given_fact(receipt.customer_id, receipt.id)
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        counted = limits.facts_of(self._receipt.programs.values(), self._receipt.situation)
+        return (self._fact, *counted)
+
+    @property
+    def corrects(self) -> tuple[UUID, ...]:
+        return (self._receipt.id, *self._receipt.paid_by)
+
+    def plan(self, view: View) -> tuple[Step, ...]:
+        """The steps. Raises Exceeded."""
+        receipt = self._receipt
+        given = store.given_by(view.facts[self._fact])
+        before = Progress(receipt.sold, given.quantities, given.count)
+        returned = self._returned(before)
+        quantities = given.quantities + Counter(returned)
+        after = Progress(receipt.sold, quantities, given.count + 1)
+        restored = {n: after.restored(n) - before.restored(n) for n in returned}
+        taken = self._taken(view, given, before, after, returned)
+        lines = _kept(returned, restored, taken)
+        rows, facts = self._counted(view.facts, taken, after)
+        seen = {self._fact: (*view.facts[self._fact], (store.kept_json(lines),)), **facts}
+        self._decision = Decision(receipt.id, lines, rows, seen)
+        steps = self._restoring(view, sum(restored.values()))
+        return (*steps, *self._revoking(taken))
+
+    def decided(self) -> Decision:
+        """What the last run of the plan decided."""
+        return self._decision
+
+    def _returned(self, before: Progress) -> dict[int, int]:
+        left = before.left()
+        if before.whole:
+            raise Exceeded("Everything of this receipt is returned already.", left)
+        if self._wanted is None:
+            return {number: quantity for number, quantity in left.items() if quantity}
+        for number, quantity in self._wanted.items():
+            if quantity > left[number]:
+                raise Exceeded(
+                    f"{Quantity(quantity).text()} of line {number} were to be returned, but only "
+                    f"{Quantity(left[number]).text()} are left.",
+                    left,
+                )
+        return dict(self._wanted)
+
+    def _taken(
+        self,
+        view: View,
+        given: Given,
+        before: Progress,
+        after: Progress,
+        returned: Mapping[int, int],
+    ) -> list[tuple[Earned, int, list[Taken]]]:
+        """What is taken: (program, line, from which lots)."""
+        target = view.targets[self._receipt.id]
+        lots = Lots(target.postings, view.state.lots, given)
+        groups = {line.number: line.group for line in self._receipt.sold.lines}
+        return [
+            (earned, number, lots.take(earned.program, groups[number], part))
+            for earned in self._receipt.sold.earned
+            for number, part in by_line(
+                earned, after.revoked(earned) - before.revoked(earned), after, given, returned
+            ).items()
+        ]
+
+    def _restoring(self, view: View, points: int) -> list[Step]:
+        """Back to their own lots; what would expire there at once is given anew, if it may be."""
+        if points == 0:
+            return []
+        target = self._redeeming(view)
+        until = self._reissue(max(self._occurred_at, view.recorded_at))
+        reissued: Counter[Bucket] = Counter()
+        debt = view.state.debt
+        owed: Counter[UUID] = Counter()
+        for lot_id, _, part in restorable(view.state, target, points) if until else ():
+            lot = view.state.lots[lot_id]
+            pays = settled(replace(lot, owed=lot.owed - owed[lot_id]), part, debt)
+            owed[lot_id] += pays
+            debt -= pays
+            if _is_over(lot, view.recorded_at):
+                reissued[lot.bucket] += part - pays
+        steps: list[Step] = [Restore(target.id, points)]
+        steps += [Adjust(n, bucket, None, until) for bucket, n in reissued.items() if n]
+        return steps
+
+    def _redeeming(self, view: View) -> CorrectionTarget:
+        """The transaction whose points paid: the sale's own, or one before it."""
+        for one in self.corrects:
+            target = view.targets.get(one)
+            if target and any(p.credit == "redeemed" for p in target.postings):
+                return target
+        raise RuntimeError(f"nothing paid receipt {self._receipt.id}, which has points paid")
+
+    def _revoking(self, taken: Sequence[tuple[Earned, int, list[Taken]]]) -> list[Step]:
+        """A step for each policy; one at least, which says what the return corrects."""
+        parts: dict[IfSpent, Counter[tuple[UUID, str | None]]] = {}
+        for earned, _, cells in taken:
+            wanted = parts.setdefault(earned.on_return, Counter())
+            for one in cells:
+                wanted[one.lot, one.group] += one.points - one.lapsed
+        policies = [one for one in POLICIES if one in parts] or ["debt"]
+        return [
+            Revoke(
+                self._receipt.id,
+                tuple((*cell, n) for cell, n in parts.get(policy, Counter()).items() if n),
+                policy,
+            )
+            for policy in policies
+        ]
+
+    def _counted(
+        self, facts: Facts, taken: Sequence[tuple[Earned, int, list[Taken]]], after: Progress
+    ) -> tuple[tuple[Row, ...], Facts]:
+        """Limits, budgets and counters go back too, of the day of the sale (C9)."""
+        sums: Counter[str] = Counter()
+        for earned, _, cells in taken:
+            if earned.program is not None:
+                sums[earned.program] += sum(one.points for one in cells)
+        awards: list[Award] = []
+        programs: list[ProgramVersion] = []
+        for code, program in self._receipt.programs.items():
+            # What is given once may be given again only when the whole sale is undone.
+            counted = program if after.whole else _without_once(program)
+            programs.append(counted)
+            if sums[code] or after.whole:
+                awards.append(Award(code, program.version, program.bucket, sums[code], (), ()))
+        return limits.counting(awards, programs, self._receipt.situation, facts, sign=-1)
+
+
+def _without_once(program: ProgramVersion) -> ProgramVersion:
+    return replace(program, scenario=None, asks=frozenset())
+
+
+def _is_over(lot: Lot, now: datetime) -> bool:
+    return lot.expires_at is not None and lot.expires_at <= now
+
+
+def _kept(
+    returned: Mapping[int, int],
+    restored: Mapping[int, int],
+    taken: Sequence[tuple[Earned, int, list[Taken]]],
+) -> tuple[store.KeptLine, ...]:
+    """The lines returned, then those that only give what rounding had left with them."""
+    revoked: dict[int, list[store.KeptPoints]] = {number: [] for number in returned}
+    for earned, number, cells in taken:
+        lots = [
+            store.KeptLot(one.lot, one.group, Amount(one.points), Amount(one.lapsed))
+            for one in cells
+        ]
+        points = Amount(sum(one.points for one in cells))
+        revoked.setdefault(number, []).append(store.KeptPoints(earned.program, points, lots))
+    return tuple(
+        store.KeptLine(
+            number,
+            Quantity(returned.get(number, 0)).text(),
+            Amount(restored.get(number, 0)),
+            points,
+        )
+        for number, points in revoked.items()
+    )
