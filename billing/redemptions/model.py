@@ -115,11 +115,11 @@ def held_of(row: Any, place: Place) -> Held:
     )
 
 
-def kept_caps(row: Any, basket: Basket) -> tuple[int, ...] | None:
-    """The caps that a row of billing.redemptions keeps for the lines of `basket`, in its order;
-    None when the redemption was made for other lines."""
+def kept_payable(row: Any, basket: Basket) -> Payable | None:
+    """What the redemption of a row in billing.redemptions may pay of `basket`: as it was allowed
+    when it was made, whatever the rules are now. None when it was made for other lines."""
     kept = {(one.number, one.sku, one.amount): one.payable for one in _KEPT.decode(row["lines"])}
     names = [(line.number, line.sku, line.amount) for line in basket.lines]
     if kept.keys() != set(names):
         return None
-    return tuple(kept[name] for name in names)
+    return Payable(tuple(kept[name] for name in names), row["points"])
