@@ -25,6 +25,7 @@ from billing.programs.routes import OPERATIONS as PROGRAMS
 from billing.quotes.routes import OPERATIONS as QUOTES
 from billing.receipts.routes import OPERATIONS as RECEIPTS
 from billing.redemptions.routes import OPERATIONS as REDEMPTIONS
+from billing.returns.routes import OPERATIONS as RETURNS
 from billing.scenarios.routes import OPERATIONS as EVENTS
 from billing.simulations.routes import OPERATIONS as SIMULATIONS
 
@@ -37,6 +38,7 @@ OPERATIONS: list[Operation] = [
     *QUOTES,
     *RECEIPTS,
     *REDEMPTIONS,
+    *RETURNS,
     *ADJUSTMENTS,
     *BATCHES,
     *EVENTS,

@@ -35,6 +35,7 @@ from billing.quotes.service import Quotes
 from billing.receipts.checkout import Checkout
 from billing.receipts.service import Sales
 from billing.redemptions.service import Redemptions
+from billing.returns.service import Returns
 from billing.scenarios.service import Events
 from billing.scenarios.store import FirstPurchases
 from billing.scenarios.waiting import WaitingScenarios
@@ -64,6 +65,7 @@ class Services:
     sales: Sales
     quotes: Quotes
     redemptions: Redemptions
+    returns: Returns
     adjustments: Adjustments
     batches: Batches
     waker: Waker
@@ -150,6 +152,15 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         timezone=timezone,
         hold_seconds=settings.default_hold_seconds,
     )
+    returns = Returns(
+        ledger,
+        database,
+        catalog,
+        book,
+        directory,
+        timezone=timezone,
+        grace=settings.return_grace,
+    )
     adjustments = Adjustments(ledger, directory, settings.timezone)
     metrics = Metrics()
     waker = Waker(settings.redis_url)
@@ -170,6 +181,7 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         sales=sales,
         quotes=quotes,
         redemptions=redemptions,
+        returns=returns,
         adjustments=adjustments,
         batches=Batches(ledger, sales, redemptions, adjustments),
         events=Events(ledger, catalog, book, directory, timezone=timezone),

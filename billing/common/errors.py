@@ -89,6 +89,7 @@ CONFLICTS = {
     "hold_not_open": "The hold is not open",
     "hold_expired": "The hold has expired",
     "return_exceeds_sale": "The return exceeds the sale",
+    "return_exists": "This return is already posted",
     "quote_stale": "The quote no longer holds",
     "period_closed": "The period is closed",
     "not_reversible": "This transaction cannot be reversed",

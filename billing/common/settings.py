@@ -55,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     line_tolerance: int
     """How far quantity x price may be from a line's amount, in 1/100 of money."""
     default_hold_seconds: int
+    return_grace: str | None
+    """For how long expired points that a return restores are given anew, ISO 8601; None: not."""
     default_region: str
     """Country of phones written without a code, ISO 3166."""
     log_level: str
@@ -96,6 +98,7 @@ def load_settings(environ: Mapping[str, str], *, needs: Collection[str] = ()) ->
         default_hold_seconds=read(
             "BONUS_HOLD_SECONDS", "900", values.between(1, 30 * 86_400), "900"
         ),
+        return_grace=read("BONUS_RETURN_GRACE", "", values.period, "P30D"),
         default_region=read("BONUS_PHONE_REGION", "RU", values.region, "RU"),
         log_level=read("BONUS_LOG_LEVEL", "info", values.log_level, "info"),
     )

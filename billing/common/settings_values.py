@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
+_PERIOD = re.compile(
+    r"P(?=[1-9])([0-9]{1,2}Y)?([0-9]{1,2}M)?([0-9]{1,3}W)?([0-9]{1,4}D)?", re.ASCII
+)
 LOG_LEVELS = ("debug", "info", "warning", "error")
 SECRET_BYTES = 32
 
@@ -88,6 +92,12 @@ def secret(value: str) -> bytes:
     if value and len(key) < SECRET_BYTES:
         raise ValueError(f"must be base64 of at least {SECRET_BYTES} bytes")
     return key
+
+
+def period(value: str) -> str | None:
+    if value and not _PERIOD.fullmatch(value):
+        raise ValueError("must be a period of days, weeks or months such as P30D")
+    return value or None
 
 
 def region(value: str) -> str:

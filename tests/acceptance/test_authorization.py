@@ -39,6 +39,8 @@ MAY: dict[str, str] = {
     "POST /v1/redemptions": "pos site finance admin",
     "POST /v1/redemptions/{id}/capture": "pos site finance admin",
     "POST /v1/redemptions/{id}/release": "pos site finance admin",
+    "POST /v1/returns": "pos site finance admin",
+    "GET /v1/returns/{store}/{number}": "pos site finance support admin",
     "POST /v1/adjustments": "finance admin",
     "POST /v1/batches": "pos site finance admin",
     "POST /v1/events": "pos site admin",
