@@ -10,6 +10,7 @@ from billing.catalog.service import Catalog
 from billing.common.auth import Principal
 from billing.common.db import Database
 from billing.common.errors import FieldError, ValidationFailed
+from billing.common.wire import write_hook
 from billing.jobs.service import Jobs
 from billing.programs.words import Language
 from billing.simulations.drafts import read_draft
@@ -44,7 +45,9 @@ class Simulations:
             store=shop,
             language=language,
         )
-        job = await self._jobs.create(SIMULATION, msgspec.to_builtins(parameters), principal.name)
+        job = await self._jobs.create(
+            SIMULATION, msgspec.to_builtins(parameters, enc_hook=write_hook), principal.name
+        )
         return SimulationQueued(
             job.id, job.state, code, draft.version, body.from_, body.to, channel, shop
         )
