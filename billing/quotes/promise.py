@@ -18,6 +18,7 @@ from uuid import UUID
 import msgspec
 
 from billing.common.crypto import derive
+from billing.common.wire import write_hook
 from billing.programs.model import Award, Basket
 from ledger.state import CustomerState
 
@@ -28,7 +29,7 @@ WINDOWS = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _MASK = (1 << 74) - 1
-_encoder = msgspec.msgpack.Encoder()
+_encoder = msgspec.msgpack.Encoder(enc_hook=write_hook)
 
 
 class Promises:
