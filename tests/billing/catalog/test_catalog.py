@@ -141,6 +141,32 @@ async def test_two_moves_at_once_make_no_circle(
         assert sorted(answer.status_code for answer in answers) == [200, 400]
 
 
+async def test_legal_goods_are_those_of_a_marked_group_and_of_all_below(
+    admin: httpx.AsyncClient, catalog: Catalog, unique: Unique
+) -> None:
+    """Their price is the law's: points must not pay for them. The nearest mark counts."""
+    kiosk, smoke, cigars, spirits = (unique(one) for one in ("kiosk", "smoke", "cigars", "spirits"))
+    for code, more in (
+        (kiosk, {}),
+        (smoke, {"parent": kiosk, "legal": "tobacco"}),
+        (cigars, {"parent": smoke}),
+        (spirits, {"parent": smoke, "legal": "alcohol"}),
+    ):
+        answer = await admin.put(f"/v1/product-groups/{code}", json={"name": "x", **more})
+        assert answer.json()["legal"] == more.get("legal")
+    await catalog.refresh()
+    found = [
+        catalog.current().legal(code) for code in (kiosk, smoke, cigars, spirits, "unheard of")
+    ]
+    assert found == [None, "tobacco", "tobacco", "alcohol", None]
+
+    await admin.put(f"/v1/product-groups/{smoke}", json={"name": "x", "parent": kiosk})
+    await catalog.refresh()
+    assert catalog.current().legal(cigars) is None, "a mark can be taken away"
+    other = await admin.put(f"/v1/product-groups/{kiosk}", json={"name": "x", "legal": "medicine"})
+    assert _fault(other)["pointer"] == "/legal"
+
+
 async def test_groups_nest_only_so_deep(catalog: Catalog, unique: Unique) -> None:
     chain = [unique("level") for _ in range(MAX_DEPTH + 1)]
     for code, parent in zip(chain[:-1], [None, *chain], strict=False):
