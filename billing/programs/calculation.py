@@ -8,8 +8,9 @@ and at last the lives of the points.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import compress
 from typing import TypeVar
 
 import msgspec
@@ -22,6 +23,7 @@ from billing.programs.limits import NOTHING_USED, Used, counters_of
 from billing.programs.model import (
     FACTOR_UNIT,
     Award,
+    Base,
     Basket,
     Brackets,
     LineFilter,
@@ -43,14 +45,12 @@ Trace = list[Reason]
 
 
 class _Given(msgspec.Struct):
-    """What a program gives so far. `by_line` of an event has one entry, for no line."""
+    """What a program gives so far: `amounts` to the lines `taken`. An event has one, for none."""
 
     program: ProgramVersion
-    by_line: list[int]
-
-    @property
-    def points(self) -> int:
-        return sum(self.by_line)
+    taken: Sequence[int]
+    amounts: list[int]
+    points: int
 
 
 def calculate(
@@ -87,7 +87,9 @@ class _Calculation:
         self._used = used
         self._trace = trace
         self._sorted = _in_order(situation.basket)
+        self._total = situation.basket.total
         self._taken: dict[LineFilter, list[int]] = {}
+        self._bases: dict[tuple[int, Base], Taken] = {}
         self._by_group: dict[str, list[int]] | None = None
 
     def run(self, programs: Iterable[ProgramVersion]) -> tuple[Award, ...]:
@@ -96,7 +98,9 @@ class _Calculation:
         given = self._stacked(self._each(plain, self._give))
         amplifiers = [one for one in ordered if isinstance(one.reward, Multiplier)]
         if amplifiers:
-            by_code = {one.program.code: one.by_line for one in given}
+            by_code = {
+                one.program.code: dict(zip(one.taken, one.amounts, strict=True)) for one in given
+            }
             given += self._stacked(self._each(amplifiers, lambda one: self._multiply(one, by_code)))
         parts = {one.program.code: one for one in given}
         return tuple(
@@ -128,21 +132,19 @@ class _Calculation:
         """What a program gives by itself, within its limits."""
         self._check_meant(program)
         if not self._basket.lines:
-            return self._limited(program, points_of(program.reward, _EVENT, program.rounding))
+            return self._limited(
+                program, _NO_LINE, points_of(program.reward, _EVENT, program.rounding)
+            )
         taken = self._lines(program)
         if not taken:
             raise _Nothing("no_lines")
-        bases = self._bases(program, taken)
-        lines = Taken(bases, [self._basket.lines[i].quantity for i in taken], self._basket.total)
-        by_line = [0] * len(self._basket.lines)
-        points = points_of(program.reward, lines, program.rounding)
-        for i, amount in zip(taken, points, strict=True):
-            by_line[i] = amount
-        if not any(points):
-            if isinstance(program.reward, Brackets) and not program.reward.rate(lines.total):
+        money = self._money(program, taken)
+        amounts = points_of(program.reward, money, program.rounding)
+        if not any(amounts):
+            if isinstance(program.reward, Brackets) and not program.reward.rate(money.total):
                 raise _Nothing("below_brackets")
             raise _Nothing("rounds_to_nothing", step=program.rounding.step)
-        return self._limited(program, by_line)
+        return self._limited(program, taken, amounts)
 
     def _check_meant(self, program: ProgramVersion) -> None:
         """Raise unless the program waits for this situation, and its conditions hold."""
@@ -197,47 +199,62 @@ class _Calculation:
         found = {i for name in names for i in self._by_group.get(name, ())}
         return sorted(found, key=lambda i: self._basket.lines[i].number)
 
-    def _bases(self, program: ProgramVersion, taken: Sequence[int]) -> list[int]:
+    def _money(self, program: ProgramVersion, taken: Sequence[int]) -> Taken:
         """The money of each taken line that counts."""
-        lines, net = self._basket.lines, program.base == "net_of_points"
-        bases = [lines[i].amount - (self._paid[i] if net else 0) for i in taken]
         if program.payment_types:
-            money = sum(self._basket.payments_of(program.payment_types))
-            whole = sum(amount for _, amount in self._basket.payments)
-            if money == 0:
-                raise _Nothing("no_money_of_type", types=sorted(program.payment_types))
-            bases = split(sum(bases) * money // whole, bases)
+            return self._by_payment(program, self._all_money(program.base, taken))
+        money = self._all_money(program.base, taken)
+        if not any(money.bases):
+            raise _Nothing("paid_with_points")
+        return money
+
+    def _all_money(self, base: Base, taken: Sequence[int]) -> Taken:
+        # `taken` of one filter is one list (see `_lines`), so its identity will do.
+        money = self._bases.get((id(taken), base))
+        if money is None:
+            lines, paid = self._basket.lines, self._paid
+            net = base == "net_of_points"
+            money = self._bases[id(taken), base] = Taken(
+                [lines[i].amount - (paid[i] if net else 0) for i in taken],
+                [lines[i].quantity for i in taken],
+                self._total,
+            )
+        return money
+
+    def _by_payment(self, program: ProgramVersion, money: Taken) -> Taken:
+        """The part of the money that was paid by the types of the program (T53)."""
+        counts = sum(self._basket.payments_of(program.payment_types))
+        whole = sum(amount for _, amount in self._basket.payments)
+        if counts == 0:
+            raise _Nothing("no_money_of_type", types=sorted(program.payment_types))
+        bases = split(sum(money.bases) * counts // whole, list(money.bases))
         if not any(bases):
             raise _Nothing("paid_with_points")
-        return bases
+        return Taken(bases, money.quantities, money.total)
 
-    def _multiply(self, program: ProgramVersion, given: Mapping[str, Sequence[int]]) -> _Given:
+    def _multiply(self, program: ProgramVersion, given: Mapping[str, Mapping[int, int]]) -> _Given:
         """What a multiplier adds to what the programs it names gave on its lines."""
-        reward = program.reward
+        reward, rounding = program.reward, program.rounding
         if not isinstance(reward, Multiplier):
             raise TypeError(f"{program.code} is no multiplier")
         self._check_meant(program)
         taken = self._lines(program)
         named = [given[code] for code in sorted(reward.programs) if code in given]
-        extra = [
-            sum(by_line[i] for by_line in named) * (reward.factor - FACTOR_UNIT) for i in taken
-        ]
+        more = reward.factor - FACTOR_UNIT
+        extra = [sum(by_line.get(i, 0) for by_line in named) * more for i in taken]
         if not any(extra):
             raise _Nothing("nothing_to_multiply", programs=sorted(reward.programs))
-        rounding, by_line = program.rounding, [0] * len(self._basket.lines)
         if rounding.per == "line":
-            points = [rounding.apply_ratio(one, FACTOR_UNIT) for one in extra]
+            amounts = [rounding.apply_ratio(one, FACTOR_UNIT) for one in extra]
         else:
-            points = split(rounding.apply_ratio(sum(extra), FACTOR_UNIT), extra)
-        for i, amount in zip(taken, points, strict=True):
-            by_line[i] = amount
-        if not any(points):
+            amounts = split(rounding.apply_ratio(sum(extra), FACTOR_UNIT), extra)
+        if not any(amounts):
             raise _Nothing("rounds_to_nothing", step=rounding.step)
-        return self._limited(program, by_line)
+        return self._limited(program, taken, amounts)
 
-    def _limited(self, program: ProgramVersion, by_line: list[int]) -> _Given:
+    def _limited(self, program: ProgramVersion, taken: Sequence[int], amounts: list[int]) -> _Given:
         """Within what the limits leave."""
-        points = wanted = sum(by_line)
+        points = wanted = sum(amounts)
         code, limit = "", 0
         if program.limits.per_receipt is not None and points > program.limits.per_receipt:
             points = limit = program.limits.per_receipt
@@ -253,38 +270,40 @@ class _Calculation:
         if points == 0:
             raise _Nothing(f"limit_{code}", limit=limit)
         if points < wanted:
-            by_line = split(points, by_line)
+            amounts = split(points, amounts)
             self._reason(program, None, "reduced", f"reduced_{code}", points=points, limit=limit)
-        return _Given(program, by_line)
+        return _Given(program, taken, amounts, points)
 
     def _award(self, given: _Given) -> Award:
         """The points with their lives, a part for each instalment."""
         program, at = given.program, self._basket.occurred_at
         lives = lifetimes(program.available, program.expires, at, self._basket.timezone)
         parts: list[Part] = []
-        rest = list(given.by_line)
+        rest = given.amounts
         for points, (since, until) in zip(
             split(given.points, [1] * len(lives)), lives, strict=True
         ):
-            by_line = split(points, rest)
-            rest = [left - part for left, part in zip(rest, by_line, strict=True)]
+            amounts = rest if len(lives) == 1 else split(points, rest)
+            rest = [left - part for left, part in zip(rest, amounts, strict=True)]
             if points and (until is None or until > (since or at)):
-                parts.append(Part(points, self._by_line(by_line), since, until))
-        points = sum(part.points for part in parts)
-        if points == 0:
+                parts.append(Part(points, self._by_line(given.taken, amounts), since, until))
+        if not parts:
             raise _Nothing("expired_already")
-        totals = [sum(column) for column in zip(*(part.by_line for part in parts), strict=True)]
+        if len(parts) == 1:
+            points, by_line = parts[0].points, parts[0].by_line
+        else:
+            points = sum(part.points for part in parts)
+            by_line = tuple(map(sum, zip(*(part.by_line for part in parts), strict=True)))
         self._reason(program, None, "gave", "gave", points=points)
-        for i, amount in enumerate(totals if self._trace is not None else ()):
-            if amount:
-                number = self._basket.lines[i].number
-                self._reason(program, number, "gave", "gave", points=amount)
-        return Award(
-            program.code, program.version, program.bucket, points, tuple(totals), tuple(parts)
-        )
+        for i in positions(by_line) if self._trace is not None else ():
+            self._reason(program, self._basket.lines[i].number, "gave", "gave", points=by_line[i])
+        return Award(program.code, program.version, program.bucket, points, by_line, tuple(parts))
 
-    def _by_line(self, by_line: list[int]) -> tuple[int, ...]:
-        return tuple(by_line) if self._basket.lines else ()
+    def _by_line(self, taken: Sequence[int], amounts: Sequence[int]) -> tuple[int, ...]:
+        by_line = [0] * len(self._basket.lines)
+        for i, amount in zip(taken, amounts, strict=True) if by_line else ():
+            by_line[i] = amount
+        return tuple(by_line)
 
     def _nothing(self, program: ProgramVersion, code: str, **values: object) -> None:
         self._reason(program, None, "nothing", code, **values)
@@ -309,7 +328,13 @@ class _Calculation:
 
 
 _EVENT = Taken([1], [0], 0)
+_NO_LINE = (0,)
 """An event as the one line that takes all its points."""
+
+
+def positions(by_line: Sequence[int]) -> Iterator[int]:
+    """Where there is anything, without looking at each line in Python."""
+    return compress(range(len(by_line)), by_line)
 
 
 def _check_birthday(rule: ScenarioRule, member: Member, moment: datetime) -> None:
@@ -345,7 +370,7 @@ def _why_not(wanted: LineFilter, basket: Basket, i: int) -> tuple[str, dict[str,
 def by_group(basket: Basket, by_line: Sequence[int]) -> tuple[tuple[str | None, int], ...]:
     """Points of lines summed by product group, in the order of the lines; zeros left out."""
     sums: dict[str | None, int] = {}
-    for line, points in zip(basket.lines, by_line, strict=True):
-        if points:
-            sums[line.group] = sums.get(line.group, 0) + points
+    for i in positions(by_line):
+        group = basket.lines[i].group
+        sums[group] = sums.get(group, 0) + by_line[i]
     return tuple(sums.items())

@@ -69,6 +69,8 @@ NOTHING_USED: Used = {}
 
 def counters_of(program: ProgramVersion, situation: Situation) -> tuple[Counter, ...]:
     """What of `program` is counted when it gives in this situation."""
+    if not is_counted(program):
+        return ()
     member, limits = situation.member.id, program.limits
     counters: list[Counter] = []
     once = once_key(program, situation)
@@ -100,13 +102,13 @@ def local_day(situation: Situation) -> str:
     return basket.occurred_at.astimezone(zone_of(basket.timezone)).date().isoformat()
 
 
-def are_counted(programs: Iterable[ProgramVersion], situation: Situation) -> bool:
-    """Whether what `programs` give depends on counters."""
-    return any(
+def is_counted(program: ProgramVersion) -> bool:
+    """Whether what `program` gives depends on counters."""
+    return (
         program.limits.per_customer_day is not None
         or program.limits.budget is not None
-        or once_key(program, situation) is not None
-        for program in programs
+        or program.scenario is not None
+        or FIRST_PURCHASE in program.asks
     )
 
 

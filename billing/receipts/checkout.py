@@ -45,7 +45,7 @@ class Deal(msgspec.Struct, frozen=True):
     @property
     def is_counted(self) -> bool:
         """Whether what it earns depends on counters, which only the customer's lock holds still."""
-        return limits.are_counted(self.programs, self.situation)
+        return any(map(limits.is_counted, self.programs))
 
     @property
     def facts(self) -> tuple[Fact, ...]:

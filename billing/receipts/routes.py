@@ -8,8 +8,8 @@ from billing.common.answer import Answer
 from billing.common.http import Call, operation
 from billing.common.teller import carry_out
 from billing.receipts.examples import sale_example
-from billing.receipts.schemas import AccrualIn, SaleIn, SaleOut, SlipQuery, StoredReceipt
 from billing.receipts.sale import SaleRequest
+from billing.receipts.schemas import AccrualIn, SaleIn, SaleOut, SlipQuery, StoredReceipt
 from billing.receipts.service import Sales
 from billing.receipts.slip import language_of
 from ledger.service import Ledger

@@ -18,7 +18,7 @@ from billing.common.money import format_amount, split
 from billing.common.teller import Request, answer_of, refuser
 from billing.common.wire import encode
 from billing.programs import limits
-from billing.programs.calculation import by_group
+from billing.programs.calculation import by_group, positions
 from billing.programs.fiscal import PrintLine, print_lines
 from billing.programs.model import UNIT, Award, Basket, Line, Part
 from billing.receipts import store
@@ -278,20 +278,20 @@ def accruals_out(awards: Sequence[Award], basket: Basket) -> list[AccrualOut]:
 
 def lines_out(basket: Basket, paid: Sequence[int], awards: Sequence[Award]) -> list[LineOut]:
     """What each line is paid with and earns, and how a fiscal receipt prints it."""
-    return [
+    out = [
         LineOut(
             line.number,
             format_amount(points),
             format_amount(line.amount - points),
-            [
-                LineAccrual(award.program, format_amount(award.by_line[index]))
-                for award in awards
-                if award.by_line[index]
-            ],
+            [],
             print_out(line, points) if points else [],
         )
-        for index, (line, points) in enumerate(zip(basket.lines, paid, strict=True))
+        for line, points in zip(basket.lines, paid, strict=True)
     ]
+    for award in awards:
+        for i in positions(award.by_line):
+            out[i].accruals.append(LineAccrual(award.program, format_amount(award.by_line[i])))
+    return out
 
 
 def print_out(line: Line, points: int) -> list[PrintOut]:
