@@ -51,6 +51,10 @@ _TEXTS: Final[dict[str, dict[Language, str]]] = {
         "ru": "Баллами можно оплатить не больше {share} стоимости товаров, "
         "для которых разрешена такая оплата.",
     },
+    "no_share": {
+        "en": "The rule lets points pay nothing.",
+        "ru": "По этому правилу баллами платить нельзя.",
+    },
     "min_money": {
         "en": "At least {money} of the receipt must be paid in money.",
         "ru": "Не меньше {money} по чеку нужно заплатить деньгами.",
@@ -61,7 +65,7 @@ _TEXTS: Final[dict[str, dict[Language, str]]] = {
 def because_of(obstacle: Obstacle, language: Language) -> str:
     """A sentence for people. Of which line it is, is told beside it."""
     values: dict[str, Any] = dict(obstacle.values)
-    name = f"legal {values['kind']}" if obstacle.code == "legal" else obstacle.code
+    name = _name(obstacle)
     for money in values.keys() & {"price", "money"}:
         values[money] = words.amount(values[money], language)
     if "share" in values:
@@ -69,6 +73,14 @@ def because_of(obstacle: Obstacle, language: Language) -> str:
     if "condition" in values:
         values["condition"] = sentence(values["condition"], language, of_line=True)
     return _TEXTS[name][language].format(**values)
+
+
+def _name(obstacle: Obstacle) -> str:
+    if obstacle.code == "legal":
+        return f"legal {obstacle.values['kind']}"
+    if obstacle.code == "max_share" and obstacle.values["share"] == 0:
+        return "no_share"
+    return obstacle.code
 
 
 def refusal(allowed: Payable) -> str:

@@ -36,7 +36,7 @@ ObstacleCode = Literal[
 class Obstacle(msgspec.Struct, frozen=True):
     """Why points may not pay all: of a line (its number), or of the receipt (None).
 
-    `outcome` is `nothing` for a line that may not be paid at all. `values` by code: `legal`
+    `outcome` is `nothing` for what may not be paid at all. `values` by code: `legal`
     {kind}, `line_condition` {condition}, `min_line_price` {price}, `max_share` {share}, `min_money`
     {money}; amounts in 1/100, shares in 1/10000 of a percent. Texts: billing.programs.obstacles.
     """
@@ -164,6 +164,7 @@ def _of_receipt(
     most = min(lines, share, beside_money)
     if most == lines:
         return most, None
+    outcome: Literal["reduced", "nothing"] = "reduced" if most else "nothing"
     if most == share:
-        return most, Obstacle(None, "reduced", "max_share", {"share": rule.max_share})
-    return most, Obstacle(None, "reduced", "min_money", {"money": rule.min_money})
+        return most, Obstacle(None, outcome, "max_share", {"share": rule.max_share})
+    return most, Obstacle(None, outcome, "min_money", {"money": rule.min_money})

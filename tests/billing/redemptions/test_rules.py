@@ -182,6 +182,19 @@ async def test_lines_are_told_as_a_fiscal_receipt_prints_them(payer: Payer) -> N
     ]
 
 
+async def test_below_a_sum_points_may_be_forbidden(payer: Payer) -> None:
+    """Where no rule's `when` holds it is as without a rule: a last one of share 0 closes it."""
+    await payer.adjust("+500.00")
+    at_least = {"field": "receipt.total", "op": ">=", "value": "50.00"}
+    await payer.rule(max_share="30", priority=1, when=at_least)
+    assert (await payer.pay("max", payer.line("49.00")))["points"] == "49.00"
+    await payer.rule(max_share="0")
+    assert await payer.refused("max", payer.line("49.00")) == (
+        "points may pay nothing of this receipt. The rule lets points pay nothing"
+    )
+    assert (await payer.pay("max", payer.line("50.00")))["points"] == "15.00"
+
+
 async def test_no_points_are_no_payment(payer: Payer) -> None:
     await payer.adjust("+10.00")
     assert await payer.refused("0.00", payer.line("10.00")) == "must be more than zero"
