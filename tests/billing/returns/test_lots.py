@@ -1,0 +1,247 @@
+"""Whose points they are: lots, expiry, instalments, debts, and the product groups of finance."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from billing.common.settings import Settings
+from tests.billing.returns.counter import DAY, Counter, opened, problem
+
+
+@pytest.mark.parametrize(
+    ("on_return", "debt", "forgiven"), [("debt", "10.00", "0.00"), ("floor", "0.00", "10.00")]
+)
+async def test_what_is_spent_is_owed_or_forgiven_as_the_program_says(
+    counter: Counter, on_return: str, debt: str, forgiven: str
+) -> None:
+    await counter.program("p", "10", on_return=on_return)
+    sale = await counter.sell("100.00", "100.00")
+    spending = counter.sale("10.00") | {"points": "10.00", "mode": "capture"}
+    assert (await counter.post("/v1/redemptions", spending)).status_code == 201
+    unspent = await counter.take_back(sale, {1: "1"})
+    assert (unspent["revoked"], unspent["debt"], unspent["forgiven"]) == ("10.00", "0.00", "0.00")
+    spent = await counter.take_back(sale, {2: "1"})
+    assert (spent["debt"], spent["forgiven"]) == (debt, forgiven)
+    assert (await counter.balance())["debt"] == debt
+
+
+async def test_a_program_may_refuse_returns_of_spent_points(counter: Counter) -> None:
+    await counter.program("p", "10", on_return="refuse")
+    sale = await counter.sell("100.00")
+    spending = counter.sale("10.00") | {"points": "10.00", "mode": "capture"}
+    assert (await counter.post("/v1/redemptions", spending)).status_code == 201
+    problem(await counter.refused(sale), 409, "points_already_spent")
+    await counter.give("+50.00")
+    problem(await counter.refused(sale), 409, "points_already_spent")
+    found = await counter.get(f"/v1/receipts/{counter.store}/{sale['receipt_number']}")
+    assert found["returns"] == []
+
+
+async def test_the_version_that_gave_decides_whatever_came_after(counter: Counter) -> None:
+    code = await counter.program("p", "10", on_return="floor")
+    sale = await counter.sell("100.00", "100.00")
+    await counter.sell("20.00", points="20.00")
+    counter.clock.now += DAY
+    body = {
+        "code": code,
+        "name": "p",
+        "valid_from": "2020-01-01T00:00:00Z",
+        "scope": {"channels": [counter.channel]},
+        "reward": {"kind": "percent", "value": "50"},
+        "on_return": "refuse",
+    }
+    await counter.publish(body, versions=True)
+    assert (await counter.take_back(sale, {1: "1"}))["forgiven"] == "10.00"
+    admin = await counter.client("admin")
+    assert (await admin.post(f"/v1/programs/{code}/archive")).is_success
+    assert (await counter.take_back(sale))["forgiven"] == "10.00"
+
+
+async def test_restored_points_return_to_their_own_lots_with_their_own_expiry(
+    counter: Counter,
+) -> None:
+    soon, late = ((counter.clock.now + n * DAY).isoformat() for n in (10, 20))
+    await counter.give("+5.00", bucket="promo", expires_at=soon)
+    await counter.give("+5.00", expires_at=late)
+    before = await counter.lots()
+    sale = await counter.sell("10.00", points="10.00")
+    counter.clock.now += 3 * DAY
+    await counter.take_back(sale)
+    assert await counter.lots() == before
+
+
+async def test_c30_points_that_expired_meanwhile_expire_in_their_own_lot(
+    counter: Counter,
+) -> None:
+    await counter.give("+5.00", expires_at=(counter.clock.now + DAY).isoformat())
+    await counter.give("+5.00")
+    sale = await counter.sell("10.00", points="10.00")
+    counter.clock.now += 2 * DAY
+    back = await counter.take_back(sale)
+    assert (back["restored"], back["reissued"]) == ("10.00", "0.00")
+    assert back["balance"]["available"] == await counter.available() == "5.00"
+
+
+@pytest.fixture
+async def graceful(shared_settings: Settings) -> AsyncIterator[Counter]:
+    async with opened(replace(shared_settings, return_grace="P7D")) as made:
+        yield await made.another()
+
+
+async def test_a_grace_gives_expired_points_anew_for_a_while(graceful: Counter) -> None:
+    counter = graceful
+    await counter.give("+5.00", bucket="promo", expires_at=(counter.clock.now + DAY).isoformat())
+    await counter.give("+5.00")
+    sale = await counter.sell(counter.line(1, "10.00", "2"), points="10.00")
+    counter.clock.now += 2 * DAY
+    parts = [await counter.take_back(sale, {1: "1"}) for _ in range(2)]
+    assert [one["restored"] for one in parts] == ["5.00", "5.00"]
+    assert [one["reissued"] for one in parts] == ["0.00", "5.00"]
+    balance = await counter.balance()
+    assert (balance["base"], balance["promo"]) == ("5.00", "5.00")
+    (expiring,) = balance["expiring"]
+    assert expiring["at"] == "2027-03-11T00:00:00+03:00"
+    found = await counter.get(f"/v1/returns/{counter.store}/{parts[1]['number']}")
+    assert (found["restored"], found["reissued"]) == ("5.00", "5.00")
+    counter.clock.now += 9 * DAY
+    assert await counter.available() == "5.00"
+
+
+async def test_what_expired_unused_is_owed_by_nobody(counter: Counter) -> None:
+    """100 earned, 30 spent, 70 expired: half of the sale would have been enough for the 30."""
+    await counter.program("p", "10", expires={"after": "P10D"})
+    sale = await counter.sell(counter.line(1, "1000.00", "4"))
+    spending = counter.sale("30.00") | {"points": "30.00", "mode": "capture"}
+    assert (await counter.post("/v1/redemptions", spending)).status_code == 201
+    counter.clock.now += 20 * DAY
+    moved = []
+    for _ in range(4):
+        back = await counter.take_back(sale, {1: "1"})
+        moved.append((back["revoked"], back["debt"], back["expired"]))
+    assert moved == [
+        ("0.00", "0.00", "25.00"),
+        ("0.00", "0.00", "25.00"),
+        ("5.00", "5.00", "20.00"),
+        ("25.00", "25.00", "0.00"),
+    ]
+
+
+async def test_instalments_shrink_together_and_the_used_ones_last(counter: Counter) -> None:
+    every = {"after": "P1D", "instalments": {"count": 4, "every": "P1M"}}
+    await counter.program("p", "10", available=every)
+    sale = await counter.sell(counter.line(1, "400.00", "4"))
+    await counter.take_back(sale, {1: "1"})
+    assert [lot["deferred"] for lot in await counter.lots()] == ["7.50"] * 4
+    counter.clock.now += 40 * DAY
+    assert (await counter.balance())["available"] == "15.00"
+    spending = counter.sale("15.00") | {"points": "15.00", "mode": "capture"}
+    assert (await counter.post("/v1/redemptions", spending)).status_code == 201
+    kind = await counter.take_back(sale, {1: "1"})
+    assert (kind["revoked"], kind["debt"]) == ("10.00", "0.00")
+    assert [lot["deferred"] for lot in await counter.lots()] == ["0.00", "0.00", "2.50", "2.50"]
+    last = await counter.take_back(sale)
+    assert (last["revoked"], last["debt"]) == ("20.00", "15.00")
+
+
+async def test_debts_paid_by_the_sale_come_back_with_it(counter: Counter) -> None:
+    await counter.program("p", "10", on_return="floor")
+    await counter.program("q", "5")
+    first = await counter.sell("200.00")
+    spending = counter.sale("30.00") | {"points": "30.00", "mode": "capture"}
+    assert (await counter.post("/v1/redemptions", spending)).status_code == 201
+    await counter.take_back(first)
+    assert (await counter.balance())["debt"] == "10.00"
+    second = await counter.sell("40.00")
+    assert (second["debt_paid"], (await counter.balance())["debt"]) == ("6.00", "4.00")
+    back = await counter.take_back(second)
+    assert (back["revoked"], back["debt"]) == ("6.00", "6.00")
+    assert (await counter.balance())["debt"] == "10.00"
+
+
+async def test_both_halves_in_either_order(counter: Counter) -> None:
+    """Earned by one sale, spent on another: whichever comes back first, nothing remains."""
+    await counter.program("p", "10", lines={"groups": [f"a-{counter.number}"]})
+    for order in ((0, 1), (1, 0)):
+        earning = await counter.sell("100.00")
+        spending = await counter.sell(counter.line(1, "10.00", group="b"), points="10.00")
+        for which in order:
+            await counter.take_back((earning, spending)[which])
+        balance = await counter.balance()
+        assert (balance["available"], balance["debt"]) == ("0.00", "0.00")
+
+
+async def test_a_hold_in_the_middle_counts_as_used(counter: Counter) -> None:
+    await counter.program("p", "10")
+    sale = await counter.sell("100.00")
+    held = counter.sale("10.00") | {"points": "10.00", "mode": "hold"}
+    held_id = (await counter.post("/v1/redemptions", held)).json()["id"]
+    assert (await counter.take_back(sale))["debt"] == "10.00"
+    assert (await counter.post(f"/v1/redemptions/{held_id}/release", {})).is_success
+    balance = await counter.balance()
+    assert (balance["available"], balance["debt"], balance["spendable"]) == (
+        "10.00",
+        "10.00",
+        "0.00",
+    )
+
+
+async def test_finance_sees_what_a_return_took_by_product_group(counter: Counter) -> None:
+    await counter.program("p", "10")
+    lines = [counter.line(1, "100.00", group="a"), counter.line(2, "50.00", group="b")]
+    sale = await counter.sell(*lines)
+    back = await counter.take_back(sale, {2: "1"})
+    posted = await counter.get(f"/v1/ledger/transactions/{back['id']}")
+    assert posted["kind"] == "return"
+    assert posted["corrects"] == sale["id"]
+    assert [(p["kind"], p["product_group"], p["points"]) for p in posted["postings"]] == [
+        ("revoke", f"b-{counter.number}", "5.00")
+    ]
+
+
+async def test_whole_points_left_by_rounding_are_carried(counter: Counter) -> None:
+    """5 whole points of three equal lines: 1, 2, 2; no line gives more than it earned."""
+    rounding = {"mode": "down", "step": "1", "per": "receipt"}
+    await counter.program("p", "10", rounding=rounding)
+    sale = await counter.sell("18.00", "18.00", "18.00")
+    earned = {
+        line["line"]: sum(float(one["points"]) for one in line["accruals"])
+        for line in sale["lines"]
+    }
+    took = dict.fromkeys(earned, 0.0)
+    revoked = []
+    for number in (1, 2, 3):
+        back = await counter.take_back(sale, {number: "1"})
+        revoked.append(back["revoked"])
+        for line in back["lines"]:
+            took[line["line"]] += sum(float(one["points"]) for one in line["accruals_revoked"])
+        for one in back["carried"]:
+            assert one["line"] < number
+            took[one["line"]] += float(one["points"])
+    assert revoked == ["1.00", "2.00", "2.00"]
+    assert took == pytest.approx(earned)
+
+
+async def test_a_sale_of_the_past_with_stated_points(counter: Counter) -> None:
+    """Points of another system belong to no program: they come back by value."""
+    body = counter.sale("30.00", counter.line(2, "70.00", "2", "b")) | {
+        "stated": [{"points": "10.00"}, {"points": "1.01", "bucket": "promo"}]
+    }
+    sale = (await counter.post("/v1/accruals", body)).json()
+    parts = [(await counter.take_back(sale, {2: "1"}))["revoked"] for _ in range(2)]
+    assert parts == ["3.85", "3.86"]
+    last = await counter.take_back(sale)
+    assert (last["revoked"], await counter.available()) == ("3.30", "0.00")
+    assert last["lines"][0]["accruals_revoked"] == [{"program": None, "points": "3.30"}]
+
+
+async def test_time_between_sale_and_return_changes_no_sum(counter: Counter) -> None:
+    await counter.program("p", "10", available={"after": "P14D"})
+    sale = await counter.sell(counter.line(1, "100.00", "2"))
+    assert (await counter.take_back(sale, {1: "1"}))["revoked"] == "5.00"
+    counter.clock.now += timedelta(days=30)
+    assert (await counter.balance())["available"] == "5.00"
+    assert (await counter.take_back(sale, {1: "1"}))["revoked"] == "5.00"
