@@ -42,9 +42,7 @@ async def test_a_quote_and_the_sale_that_follows_agree(till: Till) -> None:
     assert sale["redeemed"] == quote["redeem"]
 
 
-async def test_a_quote_moves_nothing(
-    till: Till, contents: Callable[[], Awaitable[Any]]
-) -> None:
+async def test_a_quote_moves_nothing(till: Till, contents: Callable[[], Awaitable[Any]]) -> None:
     await till.earns("5")
     await till.adjust("+70.00")
     before = await contents()
@@ -151,9 +149,7 @@ async def test_points_held_after_the_quote_do_not_make_it_stale(till: Till) -> N
     await till.earns("5")
     body, quote = await till.quote("100.00", redeem="70.00")
     hold = {key: body[key] for key in ("customer", "channel", "store", "receipt")}
-    held = done(
-        await till.shop.post("/v1/redemptions", hold | {"points": "70.00", "mode": "hold"})
-    )
+    held = done(await till.shop.post("/v1/redemptions", hold | {"points": "70.00", "mode": "hold"}))
     sale = done(await sell_quoted(till, body, quote, redeem={"redemption_id": held["id"]}))
     assert (sale["redeemed"], sale["accruals"]) == ("70.00", quote["accruals"])
 
@@ -175,13 +171,11 @@ async def test_more_points_than_there_are_or_may_pay(till: Till) -> None:
 @pytest.mark.parametrize(
     ("language", "gave", "why_not"),
     [
-        ("en", "5.00 points", "500.00"),
-        ("ru", "5,00 балла", "500,00"),
+        ("en", "5 points", "500"),
+        ("ru", "5 баллов", "500"),
     ],
 )
-async def test_each_program_says_why(
-    till: Till, language: str, gave: str, why_not: str
-) -> None:
+async def test_each_program_says_why(till: Till, language: str, gave: str, why_not: str) -> None:
     gives = await till.publishes(reward={"kind": "percent", "value": "5"})
     waits = await till.publishes(
         reward={"kind": "percent", "value": "5"},
@@ -191,6 +185,8 @@ async def test_each_program_says_why(
         "/v1/quotes", json=till.basket("100.00"), headers={"accept-language": language}
     )
     told = {(one.get("program"), one.get("line")): one for one in done(answer)["explanation"]}
+    for one in told.values():
+        one["because"] = one["because"].replace("\xa0", " ")
     assert told[gives, None]["outcome"] == "gave"
     assert gave in told[gives, None]["because"]
     assert told[waits, None]["outcome"] == "nothing"
