@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from uuid import UUID
 
@@ -80,14 +80,14 @@ class History:
         self._here = catalog.current()
         self._timezone = timezone
 
-    async def read(self, rows: Sequence[asyncpg.Record]) -> list[Sale]:
-        """The sales of a chunk."""
+    async def read(self, rows: Sequence[asyncpg.Record]) -> Iterator[Sale]:
+        """The sales of a chunk, each made when it is asked for."""
         lines = [_lines.decode(row["lines"]) for row in rows]
         products = await self._catalog.products(
             {line.sku for sold in lines for line in sold if line.sku is not None}
         )
         excluded = {product.sku for product in products.values() if product.excluded}
-        return [self._sale(row, sold, excluded) for row, sold in zip(rows, lines, strict=True)]
+        return (self._sale(row, sold, excluded) for row, sold in zip(rows, lines, strict=True))
 
     def _sale(self, row: asyncpg.Record, sold: Sequence[SoldLine], excluded: set[str]) -> Sale:
         here, shop = self._here, self._here.stores.get(row["store"] or "")

@@ -30,7 +30,7 @@ from billing.simulations.schemas import SimulationOut, simulation_out
 from ledger.service import Pool
 
 CHUNK = 1000
-BREATH = 50
+BREATH = 25
 """Receipts after which others in the same process get a turn."""
 _YESTERDAY = timedelta(days=2)
 """Local days lie at most a day apart."""
