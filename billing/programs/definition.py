@@ -192,7 +192,7 @@ def _expires(body: ExpiryIn | None, faults: Faults) -> Expiry | None:
     if body is None:
         return None
     _one_of("/expires", body.after, body.at, faults, needed=True)
-    if body.round_up_to is not None and body.after is None:
+    if body.round_up_to is not None and body.at is not None:
         faults.add("/expires/round_up_to", "goes with `after`: a moment needs no rounding")
     return Expiry(_period("/expires/after", body.after, faults), body.round_up_to, body.at)
 

@@ -67,6 +67,7 @@ def _per_unit(code: str, body: RewardIn, faults: Faults) -> Reward:
 
 def _brackets(code: str, body: RewardIn, faults: Faults) -> Reward:
     given: list[BracketIn] = body.brackets or []
+    before = len(faults)
     rates = [
         (int(one.from_), faults.check(f"/reward/brackets/{index}/value", rate_of, one.value, 0))
         for index, one in enumerate(given)
@@ -77,7 +78,7 @@ def _brackets(code: str, body: RewardIn, faults: Faults) -> Reward:
                 f"/reward/brackets/{index}/from",
                 "must be more than that of the bracket before: they go from low to high",
             )
-    if not any(rate for _, rate in rates):
+    if len(faults) == before and not any(rate for _, rate in rates):
         faults.add("/reward/brackets", "must have a bracket that gives something")
     return Brackets(tuple(rates))
 

@@ -90,6 +90,10 @@ class Programs:
                     "/from", "must not be in the past, nor before a version already published"
                 )
             program = await self._checked(code, draft.version, read_definition(draft.definition))
+            if program.valid_to is not None and program.valid_to <= at:
+                raise ValidationFailed.at(
+                    "/from", "is not before the program's valid_to: it would never count"
+                )
             # The revision's lock: whoever publishes a neighbour waits, and then sees this one.
             await catalog_store.bump(tx, structure=True)
             check_neighbours(Neighbour(program, at, None), await _published(tx))
