@@ -103,8 +103,7 @@ async def settle(tx: AsyncConnection, done: Sequence[UUID], failed: Mapping[UUID
 
 
 _BUYERS = """
-SELECT c.id FROM unnest($1::uuid[]) AS c (id)
-WHERE EXISTS (
+SELECT c.id FROM unnest($1::uuid[]) AS c (id), LATERAL (
     SELECT FROM ledger.transactions t
     WHERE t.customer_id = c.id AND t.kind IN ('receipt', 'accrual') AND t.source LIKE 'sale/%'
       AND (
@@ -121,7 +120,8 @@ WHERE EXISTS (
               )
         )
       )
-)
+    ORDER BY t.version LIMIT 1
+) AS kept
 """
 """Who of them kept something of a sale. The journal is read from its beginning, where a sale
 nearly always is; quantities are compared only of sales of which something came back."""
