@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from billing.programs.birthdays import age, days_to_birthday
 from billing.programs.kinds import (
     AMOUNT,
+    CODES,
     DATE,
     FLAG,
     GROUP,
@@ -95,6 +96,10 @@ def _days_to_birthday(situation: Situation) -> int | None:
     return None if born is None else days_to_birthday(born, local(situation).date())
 
 
+def _codes(situation: Situation) -> frozenset[str]:
+    return situation.basket.codes
+
+
 def _tags(situation: Situation) -> frozenset[str]:
     return situation.member.tags
 
@@ -136,6 +141,7 @@ FIELDS: dict[str, Field] = {
     "receipt.lines": Field(WHOLE, _lines, 1, of_sale=True),
     "receipt.quantity": Field(QUANTITY, _quantity, 0, of_sale=True),
     "receipt.payment_types": Field(TYPES, _payment_types, of_sale=True),
+    "receipt.codes": Field(CODES, _codes, of_sale=True),
     "receipt.time": Field(TIME, _time, 0, 24 * 60 - 1),
     "receipt.weekday": Field(WEEKDAY, _weekday),
     "receipt.date": Field(DATE, _date),

@@ -47,7 +47,7 @@ class Line(msgspec.Struct, frozen=True):
 
 class Basket(msgspec.Struct, frozen=True):
     """A receipt as programs see it. `timezone` is the IANA name of the store's zone; `payments`
-    are (type, 1/100 money). An event has no lines."""
+    are (type, 1/100 money), `codes` what the customer showed. An event has no lines."""
 
     channel: str | None
     store: str | None
@@ -56,6 +56,7 @@ class Basket(msgspec.Struct, frozen=True):
     occurred_at: datetime
     lines: tuple[Line, ...]
     payments: tuple[tuple[str, int], ...] = ()
+    codes: frozenset[str] = frozenset()
 
     @property
     def total(self) -> int:

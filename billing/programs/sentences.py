@@ -9,6 +9,7 @@ from billing.programs import words
 from billing.programs.fields import FIELDS, LINE
 from billing.programs.kinds import (
     AMOUNT,
+    CODES,
     DATE,
     FLAG,
     GROUP,
@@ -93,6 +94,9 @@ _NAMES = {
     "not_in": ("is not {0}", "не {0}"),
 }
 _SETS = {
+    ("codes", "has"): ("the code {0} is shown", "предъявлен код {0}"),
+    ("codes", "has_not"): ("the code {0} is not shown", "код {0} не предъявлен"),
+    ("codes", "has_any"): ("the code {0} is shown", "предъявлен код {0}"),
     ("tags", "has"): ("the customer has the tag {0}", "у клиента есть метка {0}"),
     ("tags", "has_not"): ("the customer does not have the tag {0}", "у клиента нет метки {0}"),
     ("tags", "has_any"): ("the customer has the tag {0}", "у клиента есть метка {0}"),
@@ -133,7 +137,7 @@ def _leaf(leaf: Leaf, language: Language) -> str:
     kind = FIELDS[leaf.field].kind
     if kind is FLAG:
         return _FLAGS[leaf.field][bool(leaf.value)][_at(language)]
-    if kind in (TAGS, TYPES):
+    if kind in (CODES, TAGS, TYPES):
         return _SETS[kind.name, leaf.op][_at(language)].format(_named(kind, leaf, language))
     if leaf.field == _BIRTHDAY and leaf.op in ("=", "between"):
         return _near_birthday(leaf.value, language)

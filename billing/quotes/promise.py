@@ -113,8 +113,8 @@ def result_of(
         for award in awards
     ]
     document = (
-        state.customer_id, basket.channel, basket.store, lines, sorted(basket.payments), earned,
-        state.available + state.held, state.deferred, state.debt,
+        state.customer_id, basket.channel, basket.store, lines, sorted(basket.payments),
+        sorted(basket.codes), earned, state.available + state.held, state.deferred, state.debt,
     )  # fmt: skip
     return sha256(_encoder.encode(document)).digest()
 

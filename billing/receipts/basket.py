@@ -114,6 +114,7 @@ async def basket_of(
         receipt.occurred_at,
         tuple(lines),
         tuple((payment.type, int(payment.amount)) for payment in receipt.payments),
+        frozenset(map(str, receipt.codes)),
     )
 
 

@@ -211,6 +211,7 @@ class Sale:
                 _payments_json(self._receipt.payments),
                 encode(accruals).decode(),
                 self._payment.done_by,
+                " ".join(sorted(self._basket.codes)) or None,
             )
         )
         return Completion(answer_of(201, answer), tuple(rows), facts)

@@ -14,6 +14,7 @@ from billing.customers.schemas import CustomerRef
 
 MAX_LINES = 1000
 MAX_PAYMENTS = 50
+MAX_CODES = 20
 
 
 class Quantity(int):
@@ -67,6 +68,8 @@ class ReceiptIn(msgspec.Struct, forbid_unknown_fields=True):
     occurred_at: Instant
     lines: Annotated[list[LineIn], msgspec.Meta(min_length=1, max_length=MAX_LINES)]
     payments: Annotated[list[PaymentIn], msgspec.Meta(max_length=MAX_PAYMENTS)] = []
+    codes: Annotated[list[Code], msgspec.Meta(max_length=MAX_CODES)] = []
+    """Promotional codes or coupons that the customer showed."""
 
 
 class PointsIn(msgspec.Struct, forbid_unknown_fields=True):

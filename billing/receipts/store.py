@@ -15,13 +15,13 @@ _INSERT = Statement(
     """
 INSERT INTO billing.receipts
     (id, customer_id, channel, store, number, occurred_at, recorded_at, total, redeemed, accrued,
-     lines, payments, programs, paid_by)
+     lines, payments, programs, paid_by, codes)
 SELECT * FROM unnest(
     $1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
     $7::timestamptz[], $8::bigint[], $9::bigint[], $10::bigint[], $11::jsonb[], $12::jsonb[],
-    $13::jsonb[], $14::uuid[])
+    $13::jsonb[], $14::uuid[], $15::text[])
 """,
-    14,
+    15,
 )
 
 _READ = """

@@ -28,4 +28,6 @@ receipts = Table(
     Column("programs", JSONB, nullable=False),
     # The redemption that paid, when that is a transaction of its own.
     Column("paid_by", Uuid),
+    # What was shown at the till, such as coupons: codes with spaces between.
+    Column("codes", Text),
 )

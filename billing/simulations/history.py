@@ -99,6 +99,7 @@ class History:
             row["occurred_at"],
             tuple([_line(line, here, excluded) for line in sold]),
             tuple([(one.type, _amount(one.amount)) for one in _payments.decode(row["payments"])]),
+            frozenset((row["codes"] or "").split()),
         )
         earned: dict[str | None, int] = {}
         for one in _earned.decode(row["programs"]):

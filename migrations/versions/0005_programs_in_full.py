@@ -32,7 +32,7 @@ CREATE TABLE billing.returns (
 
 CREATE INDEX returns_customer_id_receipt_id_idx ON billing.returns (customer_id, receipt_id);
 
-ALTER TABLE billing.receipts ADD COLUMN paid_by uuid;
+ALTER TABLE billing.receipts ADD COLUMN paid_by uuid, ADD COLUMN codes text;
 
 ALTER TABLE billing.product_groups ADD COLUMN legal text
     CONSTRAINT product_groups_legal_check CHECK (legal IN ('tobacco', 'alcohol'));
@@ -88,7 +88,7 @@ ALTER TABLE billing.customers DROP COLUMN birth_date, DROP COLUMN birth_date_sin
 
 ALTER TABLE billing.product_groups DROP COLUMN legal;
 
-ALTER TABLE billing.receipts DROP COLUMN paid_by
+ALTER TABLE billing.receipts DROP COLUMN paid_by, DROP COLUMN codes
 """
 
 
