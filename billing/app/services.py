@@ -183,7 +183,7 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         redemptions=redemptions,
         returns=returns,
         adjustments=adjustments,
-        batches=Batches(ledger, sales, redemptions, adjustments),
+        batches=Batches(ledger, sales, redemptions, returns, adjustments),
         events=Events(ledger, catalog, book, directory, timezone=timezone),
         waiting_scenarios=WaitingScenarios(ledger, database, catalog, book, timezone=timezone),
         waker=waker,

@@ -12,7 +12,7 @@ MAX_OPERATIONS = 1000
 class OperationIn(msgspec.Struct, forbid_unknown_fields=True):
     """One operation: `body` is what its own address takes."""
 
-    kind: Literal["receipt", "accrual", "redemption", "adjustment"]
+    kind: Literal["receipt", "accrual", "redemption", "return", "adjustment"]
     idempotency_key: Annotated[
         str, msgspec.Meta(pattern=r"^[\x21-\x7e]+$", min_length=1, max_length=255)
     ]

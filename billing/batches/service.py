@@ -11,6 +11,7 @@ import structlog
 
 from billing.adjustments.schemas import AdjustmentIn
 from billing.adjustments.service import Adjustments
+from billing.batches.runs import runs
 from billing.batches.schemas import BatchIn, OperationIn, ResultOut
 from billing.common.auth import Principal, Role
 from billing.common.decoding import decode_body
@@ -18,12 +19,14 @@ from billing.common.errors import Conflict, Problem
 from billing.common.problems import problem_document
 from billing.common.teller import Request, problem_of_fate, told
 from billing.common.wire import encode
-from billing.receipts.schemas import AccrualIn, SaleIn
 from billing.receipts.sale import SaleRequest
+from billing.receipts.schemas import AccrualIn, SaleIn
 from billing.receipts.service import Sales
 from billing.receipts.slip import Language
 from billing.redemptions.schemas import RedemptionIn
 from billing.redemptions.service import Redemptions
+from billing.returns.schemas import ReturnIn
+from billing.returns.service import Returns
 from ledger.commands import Command
 from ledger.group import Aborted, Fate, Result
 from ledger.service import Ledger
@@ -35,12 +38,14 @@ _MAY: dict[str, tuple[Role, ...]] = {
     "receipt": _TILLS,
     "accrual": (*_TILLS, "finance"),
     "redemption": (*_TILLS, "finance"),
+    "return": (*_TILLS, "finance"),
     "adjustment": ("finance", "admin"),
 }
 _BODIES: dict[str, Any] = {
     "receipt": SaleIn,
     "accrual": AccrualIn,
     "redemption": RedemptionIn,
+    "return": ReturnIn,
     "adjustment": AdjustmentIn,
 }
 _PATHS = {kind: f"/v1/{kind}s" for kind in _BODIES}
@@ -52,23 +57,39 @@ class Batches:
     """Runs batches: `independent` or `atomic`."""
 
     def __init__(
-        self, ledger: Ledger, sales: Sales, redemptions: Redemptions, adjustments: Adjustments
+        self,
+        ledger: Ledger,
+        sales: Sales,
+        redemptions: Redemptions,
+        returns: Returns,
+        adjustments: Adjustments,
     ) -> None:
         self._ledger = ledger
         self._prepare: dict[str, Prepare] = {
             "receipt": sales.prepare,
             "accrual": sales.prepare,
             "redemption": redemptions.prepare,
+            "return": returns.prepare,
             "adjustment": adjustments.prepare,
         }
 
     async def run(self, principal: Principal, body: BatchIn, language: Language) -> list[ResultOut]:
         """A result for each operation, in order. Raises Overloaded."""
-        prepared = await asyncio.gather(
-            *(self._ready(principal, one, language) for one in body.operations)
-        )
         if body.mode == "atomic":
+            prepared = await self._all_ready(principal, body.operations, language)
             return await self._atomic(body.operations, prepared)
+        results: list[ResultOut] = []
+        for run in runs(body.operations):
+            results += await self._independent(await self._all_ready(principal, run, language))
+        return results
+
+    async def _all_ready(
+        self, principal: Principal, operations: Sequence[OperationIn], language: Language
+    ) -> list[Command | Problem]:
+        ready = (self._ready(principal, one, language) for one in operations)
+        return await asyncio.gather(*ready)
+
+    async def _independent(self, prepared: Sequence[Command | Problem]) -> list[ResultOut]:
         commands = [one for one in prepared if isinstance(one, Command)]
         with told():
             fates = iter(await self._ledger.execute_many(commands) if commands else ())
@@ -84,7 +105,8 @@ class Batches:
         try:
             principal.require(*_MAY[operation.kind])
             body = decode_body(raw, _BODIES[operation.kind])
-            kind = SaleRequest if operation.kind in ("receipt", "accrual") else Request
+            with_slip = operation.kind in ("receipt", "accrual", "return")
+            kind = SaleRequest if with_slip else Request
             request = kind(principal, operation.idempotency_key, None, _PATHS[operation.kind], raw)
             if isinstance(request, SaleRequest):
                 request = msgspec.structs.replace(request, language=language)
