@@ -9,7 +9,7 @@ import msgspec
 from billing.catalog.service import Catalog
 from billing.common.auth import Principal
 from billing.common.db import Database
-from billing.common.errors import FieldError, ValidationFailed
+from billing.common.errors import ValidationFailed
 from billing.common.wire import write_hook
 from billing.jobs.service import Jobs
 from billing.programs.words import Language
@@ -29,35 +29,51 @@ class Simulations:
         self._jobs = jobs
 
     async def request(
-        self, code: str, body: SimulateIn, principal: Principal, language: Language = "en"
+        self, code: str, body: SimulateIn, principal: Principal, language: Language
     ) -> SimulationQueued:
-        """Queue a simulation. Raises NotFound, Forbidden, ValidationFailed, Overloaded."""
-        channel, shop = principal.bind(body.channel, body.store)
-        draft = await read_draft(self._database, code, body.version)
-        _check_period(body)
-        channel, shop = await self._catalog.place(channel, shop)
-        parameters = Parameters(
-            program=code,
-            version=draft.version,
-            since=body.from_,
-            until=body.to,
-            channel=channel,
-            store=shop,
-            language=language,
-        )
+        """Queue a simulation. Raises Overloaded, and what `parameters_of` raises."""
+        given = await parameters_of(self._database, self._catalog, code, body, principal, language)
         job = await self._jobs.create(
-            SIMULATION, msgspec.to_builtins(parameters, enc_hook=write_hook), principal.name
+            SIMULATION, msgspec.to_builtins(given, enc_hook=write_hook), principal.name
         )
         return SimulationQueued(
-            job.id, job.state, code, draft.version, body.from_, body.to, channel, shop
+            job.id,
+            job.state,
+            given.program,
+            given.version,
+            given.since,
+            given.until,
+            given.channel,
+            given.store,
         )
+
+
+async def parameters_of(
+    database: Database,
+    catalog: Catalog,
+    code: str,
+    body: SimulateIn,
+    principal: Principal,
+    language: Language,
+) -> Parameters:
+    """What is to be simulated. Raises NotFound, Forbidden, ValidationFailed."""
+    channel, shop = principal.bind(body.channel, body.store)
+    draft = await read_draft(database, code, body.version)
+    _check_period(body)
+    channel, shop = await catalog.place(channel, shop)
+    return Parameters(
+        program=code,
+        version=draft.version,
+        since=body.from_,
+        until=body.to,
+        channel=channel,
+        store=shop,
+        language=language,
+    )
 
 
 def _check_period(body: SimulateIn) -> None:
-    faults: list[FieldError] = []
     if body.from_ >= body.to:
-        faults.append(FieldError("/to", "must be later than `from`"))
-    elif body.to - body.from_ > MAX_PERIOD:
-        faults.append(FieldError("/to", f"must be at most {MAX_PERIOD.days} days after `from`"))
-    if faults:
-        raise ValidationFailed(faults)
+        raise ValidationFailed.at("/to", "must be later than `from`")
+    if body.to - body.from_ > MAX_PERIOD:
+        raise ValidationFailed.at("/to", f"must be at most {MAX_PERIOD.days} days after `from`")
