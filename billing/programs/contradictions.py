@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from billing.programs.fields import FIELDS, LINE
-from billing.programs.kinds import FLAG, NAME, TAGS, TYPES, WEEKDAY, WEEKDAYS
+from billing.programs.kinds import CODES, FLAG, NAME, TAGS, TYPES, WEEKDAY, WEEKDAYS
 from billing.programs.model import Condition, Every, Leaf, Not, Some
 from billing.programs.sentences import sentence
 from billing.programs.words import both
@@ -58,7 +58,7 @@ def _is_never(group: Sequence[Leaf]) -> bool:
         return len({leaf.value for leaf in group}) > 1
     if kind in (NAME, WEEKDAY):
         return _no_name(group, frozenset(WEEKDAYS) if kind is WEEKDAY else None)
-    return _no_set(group) if kind in (TAGS, TYPES) else False
+    return _no_set(group) if kind in (CODES, TAGS, TYPES) else False
 
 
 def _no_number(group: Sequence[Leaf]) -> bool:

@@ -29,7 +29,8 @@ LIMIT $6
 
 _CHUNK = """
 SELECT r.id, r.customer_id, r.channel, r.store, r.number, r.occurred_at, r.total,
-       r.lines, r.payments, r.programs, r.codes, c.tags, c.created_at, c.channel AS registered_channel,
+       r.lines, r.payments, r.programs, r.codes, c.tags, c.created_at,
+       c.channel AS registered_channel,
        c.store AS registered_store, c.birth_date, c.birth_date_since, c.verified_at,
        {first} AS first_purchase
 FROM billing.receipts r LEFT JOIN billing.customers c ON c.id = r.customer_id
