@@ -24,7 +24,7 @@ SALE = Situation(
     # Saturday 21 November 2026, 23:30 in Novosibirsk; still 16:30 in Greenwich.
     Basket(
         "shop", "s-1", None, "Asia/Novosibirsk", datetime(2026, 11, 21, 16, 30, tzinfo=UTC),
-        (MILK, CAVIAR), (("sbp", 40000), ("card", 20000)),
+        (MILK, CAVIAR), (("sbp", 40000), ("card", 20000)), frozenset(("PROMO10",)),
     ),
     Member(
         UUID(int=1), frozenset(("vip",)), datetime(2026, 11, 1, 20, tzinfo=UTC), "site", None,
@@ -61,6 +61,8 @@ def compiled(value: object, *, of_line: bool = False) -> Condition:
         ("receipt.payment_types", "has_any", ["cash", "card"], True),
         ("receipt.payment_types", "only", ["sbp"], False),
         ("receipt.payment_types", "only", ["sbp", "card", "cash"], True),
+        ("receipt.codes", "has", "PROMO10", True),
+        ("receipt.codes", "has_not", "PROMO10", False),
         ("receipt.time", ">=", "23:30", True),
         ("receipt.time", "between", ["22:00", "06:00"], True),
         ("receipt.time", "between", ["06:00", "22:00"], False),
@@ -258,6 +260,7 @@ SITUATIONS = st.builds(
         st.sampled_from(["Europe/Moscow", "America/New_York", "Pacific/Kiritimati"]), MOMENTS,
         st.lists(LINES, max_size=3).map(tuple),
         st.lists(st.tuples(CODES, st.integers(0, 10**14)), max_size=2).map(tuple),
+        st.frozensets(CODES),
     ),
     st.builds(
         Member, st.just(UUID(int=1)), st.frozensets(CODES), st.none() | MOMENTS, st.none() | CODES,
