@@ -85,10 +85,16 @@ _WHOLE: tuple[tuple[str, str, str], ...] = (
     (
         "source",
         "is not that of its transaction",
-        """SELECT coalesce(s.customer_id, t.customer_id), coalesce(s.source, t.source)
-           FROM (SELECT * FROM ledger.transactions WHERE source IS NOT NULL) t
-           FULL JOIN ledger.sources s ON s.source = t.source AND s.transaction_id = t.id
-           WHERE s.source IS NULL OR t.id IS NULL""",
+        """SELECT t.customer_id, t.source FROM ledger.transactions t
+           WHERE t.source IS NOT NULL AND NOT EXISTS (
+               SELECT FROM ledger.sources s
+               WHERE s.source = t.source AND s.transaction_id = t.id
+                 AND s.customer_id = t.customer_id)
+           UNION ALL
+           SELECT s.customer_id, s.source FROM ledger.sources s
+           WHERE NOT EXISTS (
+               SELECT FROM ledger.transactions t
+               WHERE t.id = s.transaction_id AND t.customer_id = s.customer_id)""",
     ),
     (
         "transfer",

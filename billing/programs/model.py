@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 
 from billing.catalog.model import Legal
+from ledger.flows import BurnOrder
 
 RoundingMode = Literal["down", "up", "half_up", "half_even"]
 RoundingPer = Literal["receipt", "line"]
@@ -321,9 +322,6 @@ class ProgramVersion(msgspec.Struct, frozen=True, kw_only=True):
     def runs_at(self, moment: datetime) -> bool:
         """`valid_to` is exclusive."""
         return self.valid_from <= moment and (self.valid_to is None or moment < self.valid_to)
-
-
-BurnOrder = Literal["expiry", "promo_first", "base_first", "oldest"]
 
 
 class RedemptionRule(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,8 @@ import msgspec
 
 from billing.common.money import split
 from billing.programs.conditions import holds, line_holds
-from billing.programs.model import UNIT, Basket, BurnOrder, Line, RedemptionRule, Situation
+from billing.programs.model import UNIT, Basket, Line, RedemptionRule, Situation
+from ledger.flows import BurnOrder
 
 SHARE_UNIT = 100 * 10_000
 """A `max_share` of this is the whole."""

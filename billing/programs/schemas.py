@@ -16,7 +16,6 @@ from billing.common.wire import Amount, Code, Instant
 from billing.programs.model import (
     Base,
     Bucket,
-    BurnOrder,
     OnReturn,
     Policy,
     Recipient,
@@ -24,6 +23,7 @@ from billing.programs.model import (
     RoundingPer,
     RoundUpTo,
 )
+from ledger.flows import BurnOrder
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Codes = Annotated[list[Code], msgspec.Meta(max_length=10_000)]

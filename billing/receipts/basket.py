@@ -97,7 +97,7 @@ async def basket_of(
                 excluded,
                 int(line.quantity),
                 int(line.price),
-                snapshot.legal(group),
+                snapshot.legal(group) or (product and snapshot.legal(product.group)) or None,
             )
         )
     if sum(line.amount for line in lines) > MAX_AMOUNT:

@@ -21,6 +21,7 @@ from billing.programs import limits
 from billing.programs.calculation import by_group, positions
 from billing.programs.fiscal import PrintLine, print_lines
 from billing.programs.model import UNIT, Award, Basket, Line, Part
+from billing.programs.payment import Payable
 from billing.receipts import store
 from billing.receipts.basket import Place
 from billing.receipts.checkout import Deal
@@ -64,12 +65,14 @@ class SaleRequest(Request, frozen=True):
 
 class Payment(msgspec.Struct, frozen=True):
     """How many points pay a sale: from the balance, from an open hold, or already redeemed by
-    `done_by`. `claims` are natural keys of the payment."""
+    `done_by`. `claims` are natural keys of the payment; `allowed` what an earlier redemption was
+    allowed to pay, which goes before the rules of now."""
 
     points: int = 0
     hold_id: UUID | None = None
     done_by: UUID | None = None
     claims: tuple[str, ...] = ()
+    allowed: Payable | None = None
 
 
 class Sale:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 import msgspec
+from msgspec.structs import replace
 
 from billing.catalog.service import Catalog
 from billing.common.db import Database
@@ -26,10 +27,10 @@ from billing.receipts.schemas import (
     AccrualIn,
     PointsIn,
     PostingOut,
-    ReceiptIn,
     SaleIn,
     StoredReceipt,
 )
+from billing.redemptions.model import kept_payable
 from billing.redemptions.store import read_redemption, redemption_source
 from ledger import reads
 from ledger.commands import Command
@@ -82,11 +83,15 @@ class Sales:
             customer = await self._checkout.customer(body.customer)
             customer.must_be_active()
             promise = self._quoted(quote_id, basket) if quote_id is not None else None
-            payment = await self._payment(request, redeem, customer, place, body.receipt)
+            payment = await self._payment(
+                request, redeem, customer, place, basket, body.receipt.number
+            )
         except (NotFound, Conflict) as problem:
             known = customer.id if customer else None
             return request.refusing("receipt", basket.occurred_at, problem, known)
         deal = await self._checkout.deal(basket, customer, promise[0] if promise else None)
+        if payment.allowed is not None:
+            deal = replace(deal, payable=payment.allowed)
         self._check_payable(deal, redeem, payment)
         check = promise[1](deal, deal.paid(payment.points)) if promise else None
         return Sale(request, place, body.receipt, deal, payment, stated, check).command()
@@ -104,12 +109,13 @@ class Sales:
         redeem: PointsIn | None,
         customer: Customer,
         place: Place,
-        receipt: ReceiptIn,
+        basket: Basket,
+        number: str,
     ) -> Payment:
         """What pays. Raises NotFound, Conflict, and Forbidden for another place's redemption."""
         if redeem is None:
             return Payment()
-        claim = redemption_source(place.channel, place.store, receipt.number)
+        claim = redemption_source(place.channel, place.store, number)
         if redeem.redemption_id is None:
             points = int(redeem.points or 0)
             # Nobody pays one receipt twice: here, and by a redemption of its own.
@@ -118,20 +124,22 @@ class Sales:
         if row is None or row["customer_id"] != customer.id:
             raise NotFound(f"This customer has no redemption {redeem.redemption_id}.")
         request.principal.covers(row["channel"], row["store"])
+        # It pays as it was promised to, whatever the rules are now.
+        allowed = kept_payable(row, basket)
         hold = None
         if row["mode"] == "hold":
             hold = await reads.hold_now(self._ledger, customer.id, row["id"])
         if hold is not None and hold.status != "captured":
-            return Payment(row["points"], row["id"], claims=(claim,))
+            return Payment(row["points"], row["id"], claims=(claim,), allowed=allowed)
         of_this = (row["channel"], row["store"], row["number"])
-        if of_this != (place.channel, place.store, receipt.number):
+        if of_this != (place.channel, place.store, number):
             raise Conflict(
                 "hold_not_open", f"The redemption paid another receipt, {row['number']}."
             )
         if hold is None:
-            return Payment(row["points"], done_by=row["id"])
+            return Payment(row["points"], done_by=row["id"], allowed=allowed)
         spent_by = await reads.capture_of(self._ledger, customer.id, row["id"])
-        return Payment(hold.captured, done_by=spent_by)
+        return Payment(hold.captured, done_by=spent_by, allowed=allowed)
 
     async def read(self, place_code: str, number: str) -> StoredReceipt:
         """A posted sale, by store (or channel without stores) and receipt number."""

@@ -12,8 +12,8 @@ import random
 import pytest
 
 from billing.common.money import format_amount, parse_amount, split
-from billing.programs.model import Percent, Rounding
-from billing.programs.rewards import points_of
+from billing.programs.model import UNIT, Percent, Rounding
+from billing.programs.rewards import Taken, points_of
 from ledger import commands as c
 from ledger.errors import Refusal
 from ledger.service import Ledger
@@ -95,7 +95,7 @@ def test_percent_rounds_then_splits_by_largest_remainder(
     whole, _, fraction = rate.partition(".")
     reward = Percent(int(whole) * 10_000 + int(fraction.ljust(4, "0") or 0))
     rounding = Rounding(mode, 1, per)  # type: ignore[arg-type]
-    assert points_of(reward, bases, rounding) == expected
+    assert points_of(reward, Taken(bases, [UNIT] * len(bases), sum(bases)), rounding) == expected
 
 
 def test_parts_add_up_and_miss_their_share_by_less_than_one() -> None:
