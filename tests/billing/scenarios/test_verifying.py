@@ -45,7 +45,7 @@ async def test_verified_twice_is_given_once(chain: Chain) -> None:
     await chain.change(customer, status="verified")
     await chain.change(customer, phone="+79180099999")
     await chain.change(customer, status="verified")
-    await chain.services.waiting_scenarios.sweep()
+    await chain.sweep()
     assert await chain.balance(customer) == "130.00"
     assert len(await chain.transactions(customer)) == 2
 
@@ -68,12 +68,11 @@ async def test_what_a_killed_process_left_is_swept_once(chain: Chain, superuser:
     """Also by sweeps side by side, and when the one before died between posting and noting."""
     await chain.scenario("registration")
     customers = [await chain.written_only() for _ in range(20)]
-    sweep = chain.services.waiting_scenarios.sweep
-    await asyncio.gather(*(sweep(limit=15) for _ in range(3)))
-    while await sweep(limit=15):
+    await asyncio.gather(*(chain.sweep(limit=15) for _ in range(3)))
+    while await chain.sweep(limit=15):
         pass
     await superuser.execute("UPDATE billing.scenario_queue SET done_at = NULL")
-    assert await sweep() == 40
+    assert await chain.sweep() == 40
     assert {await chain.balance(one) for one in customers} == {"100.00"}
     assert await superuser.fetch(WAITING) == []
 
@@ -87,7 +86,7 @@ async def test_a_busy_ledger_does_not_hold_up_registering(
         async with asyncio.timeout(2.5):
             customer = await chain.customer()
     assert await chain.balance(customer) == "0.00"
-    await chain.services.waiting_scenarios.sweep()
+    await chain.sweep()
     assert await chain.balance(customer) == "100.00"
 
 
@@ -101,18 +100,17 @@ async def test_a_poisoned_row_stops_nobody_and_waits_for_a_person(
         WHERE customer_id = $1 AND event = 'registration'""",
         poisoned,
     )
-    sweep = chain.services.waiting_scenarios.sweep
-    assert await sweep() == 4
+    assert await chain.sweep() == 4
     assert await chain.balance(well) == "100.00"
     (row,) = await superuser.fetch(WAITING)
     assert (row["event"], row["attempts"]) == ("registration", 1)
     assert "no channel 'gone'" in row["error"]
-    assert await sweep() == 0, "after a failure it waits before it tries again"
+    assert await chain.sweep() == 0, "after a failure it waits before it tries again"
     await superuser.execute(
         """UPDATE billing.scenario_queue SET created_at = now() - interval '1 day',
            details = '{"channel": "shop", "store": null}' WHERE done_at IS NULL"""
     )
-    assert await sweep() == 1
+    assert await chain.sweep() == 1
     assert await chain.balance(poisoned) == "100.00"
 
 
@@ -120,7 +118,6 @@ async def test_a_blocked_customer_gets_it_when_unblocked(chain: Chain) -> None:
     await chain.scenario("verification")
     customer = await chain.written_only()
     await chain.change(customer, status="blocked")
-    sweep = chain.services.waiting_scenarios.sweep
-    assert await sweep() == 0
+    assert await chain.sweep() == 0
     await chain.change(customer, status="verified")
     assert await chain.balance(customer) == "100.00"
