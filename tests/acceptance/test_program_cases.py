@@ -169,9 +169,14 @@ async def test_c31_c32_every_lot_expires_by_its_own_date(till: Till) -> None:
     """Whatever the program, bucket or name; and all of them are listed."""
     soon = (datetime.now(UTC) + timedelta(days=3)).isoformat()
     later = (datetime.now(UTC) + timedelta(days=5)).isoformat()
-    await till.publishes(reward={"kind": "fixed", "value": "7"}, expires={"at": soon})
     await till.publishes(
-        reward={"kind": "fixed", "value": "9"}, bucket="promo", expires={"at": later}
+        reward={"kind": "fixed", "value": "7"}, expires={"at": soon}, valid_to=soon
+    )
+    await till.publishes(
+        reward={"kind": "fixed", "value": "9"},
+        bucket="promo",
+        expires={"at": later},
+        valid_to=later,
     )
     sale = await till.sell("100.00")
     expiring = [(one["points"], one["bucket"]) for one in sale["balance"]["expiring"]]

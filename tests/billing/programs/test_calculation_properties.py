@@ -23,6 +23,7 @@ from billing.programs.model import (
     PerAmount,
     Percent,
     PerUnit,
+    Policy,
     ProgramVersion,
     Rounding,
     Situation,
@@ -54,7 +55,9 @@ _goods = st.frozensets(st.sampled_from(_GOODS), max_size=3)
 @st.composite
 def programs(draw: st.DrawFn) -> list[ProgramVersion]:
     made = []
-    policies = {group: draw(st.sampled_from(["sum", "max", "priority"])) for group in "gh"}
+    policies: dict[str, Policy] = {
+        group: draw(st.sampled_from(["sum", "max", "priority"])) for group in "gh"
+    }
     for number in range(draw(st.integers(1, 6))):
         group = draw(st.sampled_from("gh"))
         instalments = draw(st.none() | st.builds(Instalments, st.integers(2, 5), st.just("P1M")))
