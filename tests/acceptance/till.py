@@ -60,13 +60,13 @@ class Till:
         return await self.shop.post("/v1/redemptions", body)
 
     async def balance(self) -> str:
-        return str((await self._get("balance"))["available"])
+        return str((await self.read("balance"))["available"])
 
     async def statement(self) -> list[str]:
         """Points of each transaction, oldest first."""
-        return [item["points"] for item in (await self._get("statement"))["items"][::-1]]
+        return [item["points"] for item in (await self.read("statement"))["items"][::-1]]
 
-    async def _get(self, what: str) -> Any:
+    async def read(self, what: str) -> Any:
         client = self.shop.client
         found = done(await client.get("/v1/customers", params={"phone": self.shop.phone}))
         return done(await client.get(f"/v1/customers/{found['items'][0]['id']}/{what}"))
