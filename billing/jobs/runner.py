@@ -107,7 +107,7 @@ class JobRunner:
             return await self._release(held, str(error))
         if isinstance(error, Problem):
             return await self._fail(held, error.detail)
-        log.error("job failed", job=str(held.id), kind=held.kind, exc_info=error)
+        log.error("job_broke", job=str(held.id), kind=held.kind, exc_info=error)
         return await self._fail(held, "The fault is ours and was logged under the job's id.")
 
     async def _fail(self, held: Claim, error: str) -> bool:

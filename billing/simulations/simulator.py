@@ -7,10 +7,8 @@ number for each customer and place, and the counters of the last days.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from datetime import date, timedelta
+from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
@@ -20,20 +18,20 @@ from billing.jobs.model import Progress
 from billing.programs.book import Book, ProgramBook
 from billing.programs.calculation import Trace, calculate
 from billing.programs.explain import Reason
-from billing.programs.limits import Used, counters_of
-from billing.programs.model import Award, ProgramVersion, Situation
+from billing.programs.model import Award, ProgramVersion
 from billing.simulations import store
+from billing.simulations.counted import Counted
 from billing.simulations.drafts import read_draft
 from billing.simulations.history import History, Sale
-from billing.simulations.model import Example, Parameters, Points, Tally
-from billing.simulations.schemas import SimulationOut, simulation_out
+from billing.simulations.model import Example, Parameters, Points
+from billing.simulations.report import simulation_out
+from billing.simulations.schemas import SimulationOut
+from billing.simulations.tally import Tally
 from ledger.service import Pool
 
 CHUNK = 1000
 BREATH = 25
 """Receipts after which others in the same process get a turn."""
-_YESTERDAY = timedelta(days=2)
-"""Local days lie at most a day apart."""
 
 
 class Simulator:
@@ -84,7 +82,7 @@ class Simulation:
         programs = self._book.accruals(
             basket.channel, basket.store, basket.store_group, basket.occurred_at
         ).for_goods(basket)
-        self._counted.forget_before(basket.occurred_at.date() - _YESTERDAY)
+        self._counted.forget_before(basket.occurred_at)
         awards = calculate(programs, sale.situation, sale.points_paid, self._counted.used)
         everything = self._add_up(sale, awards)
         for extremes in (self.tally.gains, self.tally.losses):
@@ -131,39 +129,6 @@ class Simulation:
             everything.actual += sum(earned.values())
         for group, (own, everything) in groups.items():
             self.tally.add_group(group, own, everything)
-
-
-class Counted:
-    """What of the programs' limits is used, by what the simulation itself gave."""
-
-    def __init__(self) -> None:
-        self._used: dict[tuple[UUID, str], int] = {}
-        self._by_day: dict[date, list[tuple[UUID, str]]] = {}
-
-    @property
-    def used(self) -> Used:
-        return self._used
-
-    def count(
-        self, awards: Sequence[Award], programs: Iterable[ProgramVersion], situation: Situation
-    ) -> None:
-        given = {award.program: award.points for award in awards}
-        for program in programs:
-            if program.code not in given:
-                continue
-            for counter in counters_of(program, situation):
-                key = (counter.customer_id, counter.name)
-                more = 1 if counter.times else given[program.code]
-                if key not in self._used and counter.name.startswith("day/"):
-                    day = situation.basket.occurred_at.date()
-                    self._by_day.setdefault(day, []).append(key)
-                self._used[key] = self._used.get(key, 0) + more
-
-    def forget_before(self, day: date) -> None:
-        """Drop the counters of days that are over everywhere."""
-        for past in [one for one in self._by_day if one < day]:
-            for key in self._by_day.pop(past):
-                self._used.pop(key, None)
 
 
 def _example(
