@@ -1,0 +1,26 @@
+"""Expiry notices, birthdays and runs of work."""
+
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+_TABLES = """
+SELECT 1
+"""
+
+_DROP = """
+SELECT 1
+"""
+
+
+def upgrade() -> None:
+    for statement in _TABLES.split(";\n\n"):
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    for statement in _DROP.split(";\n\n"):
+        op.execute(statement)
