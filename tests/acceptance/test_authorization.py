@@ -34,6 +34,7 @@ MAY: dict[str, str] = {
     "POST /v1/programs/{code}/simulate": "marketer admin",
     "GET /v1/jobs/{id}": "marketer finance admin",
     "POST /v1/jobs/{id}/cancel": "marketer admin",
+    "POST /v1/quotes": "pos site support admin",
     "POST /v1/receipts": "pos site admin",
     "POST /v1/accruals": "pos site finance admin",
     "POST /v1/redemptions": "pos site finance admin",
