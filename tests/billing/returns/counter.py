@@ -50,9 +50,12 @@ class Counter:
     def store(self) -> str:
         return f"st-{self.number}"
 
-    @property
-    def customer(self) -> dict[str, str]:
-        return {"phone": f"+7903{self.number:07d}"}
+    async def newcomer(self) -> None:
+        """From now on another customer is at the counter, one without points."""
+        self.customer = {"phone": f"+7903{next(_numbers):07d}"}
+        admin = await self.client("admin")
+        made = await admin.post("/v1/customers", json={**self.customer, "status": "verified"})
+        self.customer_id = str(done(made)["id"])
 
     async def open(self) -> Counter:
         admin = await self.client("admin")
@@ -63,8 +66,7 @@ class Counter:
         }
         for path, body in put.items():
             done(await admin.put(path, json=body))
-        made = await admin.post("/v1/customers", json={**self.customer, "status": "verified"})
-        self.customer_id = done(made)["id"]
+        await self.newcomer()
         return self
 
     async def another(self) -> Counter:
