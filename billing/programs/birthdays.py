@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 
 
 def birthday_in(year: int, born: date) -> date:
@@ -15,6 +16,7 @@ def birthday_in(year: int, born: date) -> date:
     return date(year, born.month, born.day)
 
 
+@lru_cache(maxsize=4096)
 def nearest_birthday(born: date, today: date) -> date:
     """The birthday that is nearest to `today`: at most 183 days ahead, or 182 ago."""
     around = (birthday_in(today.year + shift, born) for shift in (-1, 0, 1))
