@@ -17,7 +17,7 @@ import msgspec
 
 from billing.common.money import split
 from billing.programs.birthdays import nearest_birthday
-from billing.programs.conditions import holds, line_holds
+from billing.programs.conditions import holds, line_holds, unmet
 from billing.programs.explain import Outcome, Reason
 from billing.programs.limits import NOTHING_USED, Used, counters_of
 from billing.programs.model import (
@@ -151,7 +151,10 @@ class _Calculation:
         if program.scenario is not None:
             self._check_scenario(program.scenario)
         if program.when is not None and not holds(program.when, self._situation):
-            raise _Nothing("condition", condition=program.when)
+            condition = program.when
+            if self._trace is not None:
+                condition = unmet(condition, self._situation)
+            raise _Nothing("condition", condition=condition)
 
     def _check_scenario(self, rule: ScenarioRule) -> None:
         member = self._situation.member
@@ -268,6 +271,8 @@ class _Calculation:
                 points, limit = max(left, 0), counter.limit
                 code = counter.name.partition("/")[0]
         if points == 0:
+            if not code:
+                raise ValueError(f"{program.code} gives nothing that a limit took")
             raise _Nothing(f"limit_{code}", limit=limit)
         if points < wanted:
             amounts = split(points, amounts)

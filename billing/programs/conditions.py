@@ -173,9 +173,9 @@ class _Reader:
         if self._of_line and isinstance(name, str) and name in FIELDS:
             return f"is not of a line; here one of {_quoted(known)}, or move it to /when"
         close = get_close_matches(name[:64], known, n=1) if isinstance(name, str) else []
-        return f"is not a known field; did you mean {close[0]!r}?" if close else (
-            f"must be one of {_quoted(known)}"
-        )  # fmt: skip
+        if close:
+            return f"is not a known field; did you mean {close[0]!r}?"
+        return f"must be one of {len(known)} fields, such as {_quoted(known[:1] + known[-1:])}"
 
     def _refuse(self, at: str, detail: str) -> Condition:
         self._faults.add(at, detail)

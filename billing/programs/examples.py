@@ -82,4 +82,7 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
     },
 }
 
+VERSIONS = {name: DEFINITIONS[name] for name in ("percent", "happy-hours", "milk", "brackets")}
+"""Those that may be a version of a program of goods."""
+
 PROGRAMS = {name: {"code": name, **definition} for name, definition in DEFINITIONS.items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime
 from fractions import Fraction
+from functools import cached_property
 from typing import Literal
 from uuid import UUID
 
@@ -46,7 +47,7 @@ class Line(msgspec.Struct, frozen=True):
     legal: Legal | None = None
 
 
-class Basket(msgspec.Struct, frozen=True):
+class Basket(msgspec.Struct, frozen=True, dict=True):
     """A receipt as programs see it. `timezone` is the IANA name of the store's zone; `payments`
     are (type, 1/100 money), `codes` what the customer showed. An event has no lines."""
 
@@ -59,7 +60,7 @@ class Basket(msgspec.Struct, frozen=True):
     payments: tuple[tuple[str, int], ...] = ()
     codes: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def total(self) -> int:
         """Before points, in 1/100."""
         return sum(line.amount for line in self.lines)

@@ -8,7 +8,7 @@ from billing.common.answer import Answer
 from billing.common.errors import NotFound
 from billing.common.http import Call, operation
 from billing.common.wire import PageQuery, page
-from billing.programs.examples import DEFINITIONS, PROGRAMS
+from billing.programs.examples import PROGRAMS, VERSIONS
 from billing.programs.schemas import DefinitionIn, ProgramIn, ProgramPage, PublishIn, VersionOut
 from billing.programs.service import Programs
 
@@ -39,7 +39,7 @@ async def create_program(call: Call[ProgramIn]) -> Answer:
     body=DefinitionIn,
     answers={201: VersionOut},
     conflicts=("program_archived",),
-    examples=DEFINITIONS,
+    examples=VERSIONS,
 )
 async def draft_version(call: Call[DefinitionIn]) -> Answer:
     """The version that counts goes on counting until the new one is published."""

@@ -57,6 +57,7 @@ class Programs:
 
     async def draft(self, code: str, body: DefinitionIn, author: str) -> VersionOut:
         """A new draft version."""
+        compile_definition(code, 1, body)  # What is wrong by itself is said of any program.
         async with self._database.transaction() as tx:
             await self._locked(tx, code)
             versions = await store.locked_versions(tx, code)
