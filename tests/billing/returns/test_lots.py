@@ -245,3 +245,18 @@ async def test_time_between_sale_and_return_changes_no_sum(counter: Counter) -> 
     counter.clock.now += timedelta(days=30)
     assert (await counter.balance())["available"] == "5.00"
     assert (await counter.take_back(sale, {1: "1"}))["revoked"] == "5.00"
+
+
+async def test_what_is_given_once_may_come_again_when_the_whole_sale_is_undone(
+    counter: Counter,
+) -> None:
+    """C9: the counter of a first purchase goes back with its sale, not with a part of it."""
+    gift = {"type": "scenario", "scenario": {"on": "first_purchase"}}
+    code = await counter.program("hello", {"kind": "fixed", "value": "30"}, **gift)
+    sale = await counter.sell("20.00", "10.00")
+    assert sale["balance"]["available"] == "30.00"
+    assert (await counter.take_back(sale, {2: "1"}))["revoked"] == "10.00"
+    once = {name for name in await counter.counters() if name.startswith(f"once/{code}/")}
+    assert len(once) == 1
+    assert (await counter.take_back(sale))["revoked"] == "20.00"
+    assert await counter.counters() == {}
