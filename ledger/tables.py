@@ -75,6 +75,7 @@ transactions = Table(
         name="transactions_after_check",
     ),
     Index("transactions_id_key", "id", "customer_id", unique=True),
+    Index("transactions_xid_idx", "xid"),
     Index(
         "transactions_corrects_idx",
         "customer_id",
