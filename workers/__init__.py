@@ -7,6 +7,7 @@ jobs.py       the kinds of jobs, and what their work needs
 scenarios.py  what posting scenarios needs besides
 waking.py     how other processes wake a worker
 worker.py     a worker process
+schedule.py   what it sends, and how often
 scheduler.py  the process that sends, one at a time by an advisory lock
 redis.py      connections that do not hang, and one remark when Redis goes or comes
 """

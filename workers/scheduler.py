@@ -20,16 +20,12 @@ from dramatiq import Broker
 
 from billing.common.db import connect, is_away
 from billing.common.settings import Settings
-from workers.actors import POST_DUE, POST_SCENARIOS, RUN_JOBS
 from workers.broker import make_broker
 from workers.redis import Presence
+from workers.schedule import EVERY_S
 
 ADVISORY_LOCK = 0x626F6E7573_02
 """One scheduler at a time on a database: "bonus", 2."""
-POST_DUE_EVERY_S = 30
-RUN_JOBS_EVERY_S = 30
-"""Only to find jobs whose worker died, or that nobody was woken for."""
-POST_SCENARIOS_EVERY_S = 60
 LOOK_EVERY_S = 5
 ANSWER_TIMEOUT_S = 5
 
@@ -71,11 +67,7 @@ def _schedule(broker: Broker) -> AsyncIOScheduler:
             presence.is_there()
 
     schedule = AsyncIOScheduler(timezone=UTC)
-    for actor, every_s in (
-        (POST_DUE, POST_DUE_EVERY_S),
-        (RUN_JOBS, RUN_JOBS_EVERY_S),
-        (POST_SCENARIOS, POST_SCENARIOS_EVERY_S),
-    ):
+    for actor, every_s in EVERY_S.items():
         schedule.add_job(
             send,
             IntervalTrigger(seconds=every_s),
