@@ -1,7 +1,8 @@
 """The ledger's tables, in the PostgreSQL schema `ledger`.
 
 Truth, append-only: `transactions`, `postings`, `idempotency_keys`, `sources`. Projections, that
-`ledger.rebuild` can make anew: `balances`, `lots`, `holds`. Every table has `customer_id`.
+`ledger.rebuild` can make anew: `balances`, `lots`, `holds`. Customers whom a sweep could not bring
+up to date wait in `set_aside`. Every table has `customer_id`.
 
 A trigger, not a foreign key, sees to it that each posting has its transaction: asked once a
 statement, it costs less than half of what a foreign key does.
@@ -187,6 +188,12 @@ lots = Table(
     ),
     Index("lots_open_idx", "customer_id", postgresql_where=text("open")),
     Index("lots_deferred_idx", "customer_id", postgresql_where=text("deferred > 0")),
+    Index(
+        "lots_expires_at_idx",
+        "expires_at",
+        "customer_id",
+        postgresql_where=text("open AND expires_at IS NOT NULL"),
+    ),
     postgresql_with={"fillfactor": "85"},
 )
 
@@ -205,6 +212,16 @@ holds = Table(
         name="holds_status_check",
     ),
     Index("holds_open_idx", "customer_id", postgresql_where=text("status = 'open'")),
+)
+
+set_aside = Table(
+    "set_aside",
+    metadata,
+    Column("customer_id", Uuid, primary_key=True),
+    Column("since", _TIME, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("again_at", _TIME, nullable=False),
+    Column("error", Text, nullable=False),
 )
 
 APPEND_ONLY = (transactions, postings, idempotency_keys, sources)

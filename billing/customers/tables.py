@@ -42,6 +42,13 @@ customers = Table(
     Column("birth_date", Date),
     Column("birth_date_since", DateTime(timezone=True)),
     CheckConstraint("status IN ('unverified', 'verified', 'blocked')", name="status"),
+    # Who has a birthday: month and day as one number, 1231 on New Year's Eve.
+    Index(
+        "customers_birthday_idx",
+        text("((EXTRACT(month FROM birth_date) * 100 + EXTRACT(day FROM birth_date))::integer)"),
+        "id",
+        postgresql_where=text("birth_date IS NOT NULL"),
+    ),
 )
 
 customer_cards = Table(
