@@ -29,6 +29,8 @@ from billing.customers.model import (
 )
 from billing.customers.schemas import MAX_EXTERNAL_IDS, CustomerIn, CustomerPatch
 from billing.customers.vault import Vault
+from billing.events.schemas import CustomerRegistered, CustomerVerified
+from billing.events.store import record
 from billing.scenarios.store import note_verified
 from ledger.group import Clock
 from ledger.ids import uuid7
@@ -81,6 +83,7 @@ class Customers:
         async def write(tx: AsyncConnection) -> Profile:
             await store.insert(tx, self._row(profile))
             await self._write_names(tx, profile)
+            await _tell_registered(tx, profile)
             await _note_verified(tx, profile)
             return profile
 
@@ -111,7 +114,7 @@ class Customers:
             new = _changed(principal, old, given, self._clock())
             await store.change(tx, self._row(new))
             await self._write_names(tx, new)
-            if old.verified_at is None:
+            if new.verified_at != old.verified_at:
                 await _note_verified(tx, new)
             return new
 
@@ -198,8 +201,19 @@ class Customers:
             raise ValidationFailed.at(pointer, str(error)) from None
 
 
+async def _tell_registered(tx: AsyncConnection, profile: Profile) -> None:
+    data = CustomerRegistered(
+        customer_id=profile.id, status=profile.status, channel=profile.channel, store=profile.store
+    )
+    await record(tx, data, profile.created_at)
+
+
 async def _note_verified(tx: AsyncConnection, profile: Profile) -> None:
     if profile.verified_at is not None:
+        data = CustomerVerified(
+            customer_id=profile.id, channel=profile.channel, store=profile.store
+        )
+        await record(tx, data, profile.verified_at)
         await note_verified(
             tx,
             profile.id,

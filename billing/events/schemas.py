@@ -1,7 +1,7 @@
 """The data of every event. Ids, points and codes only: no personal data ever leaves this way.
 
-Points are decimal strings, times are UTC. Fields may be added; what stands here keeps its name
-and meaning (events.schema.json at the root of the repository, diffed by a test).
+Points are decimal strings, times RFC 3339 with offset. Fields may be added; what stands here keeps
+its name and meaning (events.schema.json at the root of the repository, diffed by a test).
 """
 
 from __future__ import annotations

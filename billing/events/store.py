@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billing.common.wire import encode
 from billing.events.model import customer_of
 from billing.events.schemas import Data
 from ledger.commands import Row, Statement
@@ -65,5 +66,5 @@ def _values(event: New) -> tuple[Any, ...]:
         data.TYPE,
         customer_of(data),
         event.at,
-        msgspec.json.encode(data).decode(),
+        encode(data).decode(),
     )

@@ -16,6 +16,8 @@ from billing.catalog import store as catalog_store
 from billing.catalog.service import Catalog
 from billing.common.db import Database
 from billing.common.errors import Conflict, NotFound, ValidationFailed
+from billing.events.schemas import ProgramPublished
+from billing.events.store import record
 from billing.programs import store
 from billing.programs.definition import (
     Program,
@@ -99,6 +101,14 @@ class Programs:
             await catalog_store.bump(tx, structure=True)
             check_neighbours(Neighbour(program, at, None), await _published(tx))
             await store.publish_version(tx, code, draft.version, at, now, publisher)
+            told = ProgramPublished(
+                program=code,
+                version=draft.version,
+                type=draft.definition["type"],
+                name=draft.definition["name"],
+                effective_from=at,
+            )
+            await record(tx, told, now)
             if isinstance(program, ProgramVersion) and program.limits.budget is not None:
                 await store.begin_counter(tx, HOUSE, budget_name(code))
         await self._catalog.refresh()
