@@ -14,13 +14,14 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from billing.common.wire import Amount
 from billing.programs import limits
-from billing.programs.model import Award, ProgramVersion, Situation
+from billing.programs.model import ProgramVersion, Situation
 from billing.receipts.schemas import Quantity
 from billing.returns import store
-from billing.returns.model import Earned, Given, Progress, Sold, by_line
-from billing.returns.taking import Lots, Taken
+from billing.returns.counting import counted_back
+from billing.returns.keeping import kept
+from billing.returns.model import Given, Progress, Sold, by_line
+from billing.returns.taking import Lots, Taking
 from ledger.commands import Adjust, Fact, Facts, IfSpent, Restore, Revoke, Row, Step, View
 from ledger.corrections import restorable, settled
 from ledger.errors import Refusal
@@ -102,8 +103,10 @@ class Returning:
         after = Progress(receipt.sold, quantities, given.count + 1)
         restored = {n: after.restored(n) - before.restored(n) for n in returned}
         taken = self._taken(view, given, before, after, returned)
-        lines = _kept(returned, restored, taken)
-        rows, facts = self._counted(view.facts, taken, after)
+        lines = kept(returned, restored, taken)
+        rows, facts = counted_back(
+            taken, receipt.programs, receipt.situation, view.facts, whole=after.whole
+        )
         seen = {self._fact: (*view.facts[self._fact], (store.kept_json(lines),)), **facts}
         self._decision = Decision(receipt.id, lines, rows, seen)
         steps = self._restoring(view, sum(restored.values()))
@@ -135,18 +138,17 @@ class Returning:
         before: Progress,
         after: Progress,
         returned: Mapping[int, int],
-    ) -> list[tuple[Earned, int, list[Taken]]]:
-        """What is taken: (program, line, from which lots)."""
+    ) -> list[Taking]:
+        """What is taken of each program that gave."""
         target = view.targets[self._receipt.id]
         lots = Lots(target.postings, view.state.lots, given)
         groups = {line.number: line.group for line in self._receipt.sold.lines}
-        return [
-            (earned, number, lots.take(earned.program, groups[number], part))
-            for earned in self._receipt.sold.earned
-            for number, part in by_line(
-                earned, after.revoked(earned) - before.revoked(earned), after, given, returned
-            ).items()
-        ]
+        taken: list[Taking] = []
+        for earned in self._receipt.sold.earned:
+            points = after.revoked(earned) - before.revoked(earned)
+            lines = by_line(earned, points, after, given, returned)
+            taken.append(lots.take(earned, lines, groups))
+        return taken
 
     def _restoring(self, view: View, points: int) -> list[Step]:
         """Back to their own lots; what would expire there at once is given anew, if it may be."""
@@ -176,12 +178,12 @@ class Returning:
                 return target
         raise RuntimeError(f"nothing paid receipt {self._receipt.id}, which has points paid")
 
-    def _revoking(self, taken: Sequence[tuple[Earned, int, list[Taken]]]) -> list[Step]:
+    def _revoking(self, taken: Sequence[Taking]) -> list[Step]:
         """A step for each policy; one at least, which says what the return corrects."""
         parts: dict[IfSpent, Counter[tuple[UUID, str | None]]] = {}
-        for earned, _, cells in taken:
-            wanted = parts.setdefault(earned.on_return, Counter())
-            for one in cells:
+        for taking in taken:
+            wanted = parts.setdefault(taking.earned.on_return, Counter())
+            for one in taking.lots:
                 wanted[one.lot, one.group] += one.points - one.lapsed
         policies = [one for one in POLICIES if one in parts] or ["debt"]
         return [
@@ -193,53 +195,6 @@ class Returning:
             for policy in policies
         ]
 
-    def _counted(
-        self, facts: Facts, taken: Sequence[tuple[Earned, int, list[Taken]]], after: Progress
-    ) -> tuple[tuple[Row, ...], Facts]:
-        """Limits, budgets and counters go back too, of the day of the sale (C9)."""
-        sums: Counter[str] = Counter()
-        for earned, _, cells in taken:
-            if earned.program is not None:
-                sums[earned.program] += sum(one.points for one in cells)
-        awards: list[Award] = []
-        programs: list[ProgramVersion] = []
-        for code, program in self._receipt.programs.items():
-            # What is given once may be given again only when the whole sale is undone.
-            counted = program if after.whole else _without_once(program)
-            programs.append(counted)
-            if sums[code] or after.whole:
-                awards.append(Award(code, program.version, program.bucket, sums[code], (), ()))
-        return limits.counting(awards, programs, self._receipt.situation, facts, sign=-1)
-
-
-def _without_once(program: ProgramVersion) -> ProgramVersion:
-    return replace(program, scenario=None, asks=frozenset())
-
 
 def _is_over(lot: Lot, now: datetime) -> bool:
     return lot.expires_at is not None and lot.expires_at <= now
-
-
-def _kept(
-    returned: Mapping[int, int],
-    restored: Mapping[int, int],
-    taken: Sequence[tuple[Earned, int, list[Taken]]],
-) -> tuple[store.KeptLine, ...]:
-    """The lines returned, then those that only give what rounding had left with them."""
-    revoked: dict[int, list[store.KeptPoints]] = {number: [] for number in returned}
-    for earned, number, cells in taken:
-        lots = [
-            store.KeptLot(one.lot, one.group, Amount(one.points), Amount(one.lapsed))
-            for one in cells
-        ]
-        points = Amount(sum(one.points for one in cells))
-        revoked.setdefault(number, []).append(store.KeptPoints(earned.program, points, lots))
-    return tuple(
-        store.KeptLine(
-            number,
-            Quantity(returned.get(number, 0)).text(),
-            Amount(restored.get(number, 0)),
-            points,
-        )
-        for number, points in revoked.items()
-    )

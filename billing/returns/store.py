@@ -68,7 +68,7 @@ WHERE r.customer_id = $1 AND r.receipt_id = $2 ORDER BY r.recorded_at, r.id
 """
 
 
-class KeptLot(msgspec.Struct):
+class KeptLot(msgspec.Struct, array_like=True):
     """Points taken from a lot and product group; `lapsed` of them had expired unused."""
 
     lot: UUID
@@ -78,6 +78,8 @@ class KeptLot(msgspec.Struct):
 
 
 class KeptPoints(msgspec.Struct):
+    """Of what a program gave for a line. The lots, of all lines, stand with the first of them."""
+
     program: str | None
     points: Amount
     lots: list[KeptLot]
