@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 
 from billing.common.auth import Role
 from billing.returns.schemas import ReturnOut, StoredReturn
 from tests.billing.returns.counter import DAY, Counter, done, pointers, problem
+from tests.conftest import TestDatabase
 
 
 async def test_a_return_is_told_to_the_till_and_read_back(counter: Counter) -> None:
@@ -303,3 +305,34 @@ async def test_without_the_receipt_nothing_is_taken_that_is_not_there(counter: C
 async def test_only_a_posted_return_is_read(counter: Counter) -> None:
     admin = await counter.client("admin")
     problem(await admin.get(f"/v1/returns/{counter.store}/none"), 404, "not_found")
+
+
+async def test_one_key_from_two_tills_at_once_is_one_return(counter: Counter) -> None:
+    """The answer was lost and the till repeats, while the first request still runs."""
+    await counter.program("p", "10")
+    sale = await counter.sell(counter.line(1, "100.00", "2"))
+    body, key = counter.back(sale["receipt_number"], {1: "1"}), f"lost-{counter.number}"
+    answers = await asyncio.gather(*(counter.post("/v1/returns", body, key=key) for _ in range(5)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert await counter.available() == "5.00"
+
+
+async def test_a_failed_commit_leaves_nothing_of_a_return(
+    counter: Counter, shared_database: TestDatabase
+) -> None:
+    """What breaks between the points and the row of the return takes both away."""
+    await counter.program("p", "10", limits={"budget": "99.00"})
+    sale = await counter.sell("100.00")
+    body, key = counter.back(sale["receipt_number"]), f"crash-{counter.number}"
+    superuser = await asyncpg.connect(shared_database.superuser_url)
+    await superuser.execute("REVOKE INSERT ON billing.returns FROM bonus_app")
+    try:
+        assert (await counter.post("/v1/returns", body, key=key)).status_code >= 500
+    finally:
+        await superuser.execute("GRANT INSERT ON billing.returns TO bonus_app")
+        await superuser.close()
+    assert await counter.available() == "10.00"
+    assert sum((await counter.counters()).values()) == 1000
+    assert (await counter.post("/v1/returns", body, key=key)).status_code == 201
+    assert (await counter.available(), await counter.counters()) == ("0.00", {})
