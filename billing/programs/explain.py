@@ -89,7 +89,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "excluded_product": (
         "no program gives points for this product",
-        "за этот товар баллы не начисляются ни по одной программе",
+        "за этот товар бонусы не начисляются ни по одной программе",
     ),
     "promo_line": (
         "the program does not count goods on promotion",
@@ -109,7 +109,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "paid_with_points": (
         "all of it is paid with points, and the program counts money only",
-        "всё оплачено баллами, а программа учитывает только деньги",
+        "всё оплачено бонусами, а программа учитывает только деньги",
     ),
     "no_money_of_type": (
         "the program counts only what is paid by {types}",
@@ -125,7 +125,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "stacking_lost": (
         "the program {winner} gives instead",
-        "вместо неё баллы даёт программа {winner}",
+        "вместо неё бонусы даёт программа {winner}",
     ),
     "limit_receipt": (
         "the program gives no more than {limit} a receipt",
@@ -145,7 +145,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "already_given": (
         "the program has given its points already; it gives them once",
-        "программа уже начислила свои баллы, она делает это один раз",
+        "программа уже начислила свои бонусы, она делает это один раз",
     ),
     "birthday_unknown": (
         "the customer's date of birth is not known",
@@ -165,7 +165,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "expired_already": (
         "the points would have expired before they could be spent",
-        "срок баллов истёк бы раньше, чем их можно потратить",
+        "срок бонусов истёк бы раньше, чем их можно потратить",
     ),
 }  # fmt: skip
 CODES = frozenset(_TEXTS)

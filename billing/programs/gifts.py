@@ -56,7 +56,7 @@ def _multiplier(given: Multiplier, language: Language) -> str:
     return tell(
         language,
         f"so much that the points of {named} become {times} times as many",
-        f"столько, чтобы баллов по {named} стало в {times} {word} больше",
+        f"столько, чтобы бонусов по {named} стало в {times} {word} больше",
     )
 
 
@@ -65,5 +65,5 @@ def _money(program: ProgramVersion, language: Language) -> str:
         types = words.either(sorted(program.payment_types), language)
         return tell(language, f"of what is paid by {types}", f"от суммы, оплаченной {types}")
     if program.base == "gross":
-        return tell(language, "of the price before points", "от суммы до оплаты баллами")
+        return tell(language, "of the price before points", "от суммы до оплаты бонусами")
     return tell(language, "of what is paid in money", "от суммы, оплаченной деньгами")

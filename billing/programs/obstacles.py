@@ -20,27 +20,27 @@ _TEXTS: Final[dict[str, dict[Language, str]]] = {
     },
     "legal tobacco": {
         "en": "Points may not pay for tobacco.",
-        "ru": "Табак нельзя оплачивать баллами.",
+        "ru": "Табак нельзя оплачивать бонусами.",
     },
     "legal alcohol": {
         "en": "Points may not pay for alcohol.",
-        "ru": "Алкоголь нельзя оплачивать баллами.",
+        "ru": "Алкоголь нельзя оплачивать бонусами.",
     },
     "promo_line": {
         "en": "Points may not pay for goods on promotion.",
-        "ru": "Товары по акции нельзя оплачивать баллами.",
+        "ru": "Товары по акции нельзя оплачивать бонусами.",
     },
     "excluded_goods": {
         "en": "Points may not pay for these goods.",
-        "ru": "Этот товар нельзя оплачивать баллами.",
+        "ru": "Этот товар нельзя оплачивать бонусами.",
     },
     "other_goods": {
         "en": "Points may pay for other goods only.",
-        "ru": "Баллами можно оплачивать только другие товары.",
+        "ru": "Бонусами можно оплачивать только другие товары.",
     },
     "line_condition": {
         "en": "Points may pay for goods only if {condition}.",
-        "ru": "Баллами можно оплачивать товары при условии: {condition}.",
+        "ru": "Бонусами можно оплачивать товары при условии: {condition}.",
     },
     "min_line_price": {
         "en": "A unit must still cost at least {price}.",
@@ -48,12 +48,12 @@ _TEXTS: Final[dict[str, dict[Language, str]]] = {
     },
     "max_share": {
         "en": "Points may pay at most {share} of the goods they may pay for.",
-        "ru": "Баллами можно оплатить не больше {share} стоимости товаров, "
+        "ru": "Бонусами можно оплатить не больше {share} стоимости товаров, "
         "для которых разрешена такая оплата.",
     },
     "no_share": {
         "en": "The rule lets points pay nothing.",
-        "ru": "По этому правилу баллами платить нельзя.",
+        "ru": "По этому правилу бонусами платить нельзя.",
     },
     "min_money": {
         "en": "At least {money} of the receipt must be paid in money.",

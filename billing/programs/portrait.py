@@ -61,7 +61,7 @@ def _giving(program: ProgramVersion, language: Language) -> Iterator[str]:
         say("promotional", "акционные") if program.bucket == "promo" else say("base", "основные")
     )
     begin, end = availability(program.available, language), expiry(program.expires, language)
-    yield say(f"these are {promo} points, {begin}; {end}", f"это {promo} баллы, {begin}; {end}")
+    yield say(f"these are {promo} points, {begin}; {end}", f"это {promo} бонусы, {begin}; {end}")
     yield _limits(program, language)
     yield _stacking(program, language)
     if program.scenario is not None and program.scenario.on != "first_purchase":
@@ -69,7 +69,7 @@ def _giving(program: ProgramVersion, language: Language) -> Iterator[str]:
     en, ru = _RETURNS[program.on_return]
     yield say(
         f"points of a returned sale that are spent already {en}",
-        f"уже потраченные баллы возвращённой покупки {ru}",
+        f"уже потраченные бонусы возвращённой покупки {ru}",
     )
 
 
@@ -77,9 +77,9 @@ def _redemption(rule: RedemptionRule, language: Language) -> Iterator[str]:
     say = partial(tell, language)
     share = words.percent(rule.max_share, language)
     if rule.max_share:
-        yield say(f"points may pay up to {share} of goods", f"баллами можно оплатить до {share}")
+        yield say(f"points may pay up to {share} of goods", f"бонусами можно оплатить до {share}")
     else:
-        yield say("points may pay nothing", "баллами ничего нельзя оплатить")
+        yield say("points may pay nothing", "бонусами ничего нельзя оплатить")
     if rule.legal:
         at = 0 if language == "en" else 1
         kinds = words.both(sorted(_LEGAL[kind][at] for kind in rule.legal), language)

@@ -26,7 +26,7 @@ class Unit(NamedTuple):
     of: tuple[str, str]
 
 
-POINT = Unit(("point", "points"), ("балл", "балла", "баллов"), ("балла", "баллов"))
+POINT = Unit(("point", "points"), ("бонус", "бонуса", "бонусов"), ("бонуса", "бонусов"))
 YEAR = Unit(("year", "years"), ("год", "года", "лет"), ("года", "лет"))
 TIME = Unit(("time", "times"), ("раз", "раза", "раз"), ("раза", "раз"))
 DAY = Unit(("day", "days"), ("день", "дня", "дней"), ("дня", "дней"))
@@ -47,7 +47,7 @@ def amount(value: int, language: Language) -> str:
 
 
 def points(value: int, language: Language, *, genitive: bool = False) -> str:
-    """`12.50 points`; `1 балл`, `2 балла`, `12,50 балла`; genitive: «не больше 1 балла»."""
+    """`12.50 points`; `1 бонус`, `2 бонуса`, `12,50 бонуса`; genitive: «не больше 1 бонуса»."""
     text = amount(value, language)
     if value % 100:
         return f"{text}{_SPACE}{POINT.of[0] if language == 'ru' else POINT.en[1]}"

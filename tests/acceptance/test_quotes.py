@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from tests.acceptance.shop import Shop, done, problem
 from tests.acceptance.till import Till
 
 SAME = ("lines", "accruals")
+THREE_MONTHS = {"count": 3, "every": "P1M"}
 
 
 async def sell_quoted(till: Till, body: dict[str, Any], quote: Any, **other: Any) -> Any:
@@ -172,7 +174,7 @@ async def test_more_points_than_there_are_or_may_pay(till: Till) -> None:
     ("language", "gave", "why_not"),
     [
         ("en", "5 points", "500"),
-        ("ru", "5 баллов", "500"),
+        ("ru", "5 бонусов", "500"),
     ],
 )
 async def test_each_program_says_why(till: Till, language: str, gave: str, why_not: str) -> None:
@@ -191,3 +193,37 @@ async def test_each_program_says_why(till: Till, language: str, gave: str, why_n
     assert gave in told[gives, None]["because"]
     assert told[waits, None]["outcome"] == "nothing"
     assert why_not in told[waits, None]["because"]
+
+
+REWARDS: tuple[dict[str, Any], ...] = (
+    {"kind": "percent", "value": "7.5"},
+    {"kind": "fixed", "value": "13.37"},
+    {"kind": "per_amount", "value": "1", "step": "9.99"},
+    {"kind": "per_unit", "value": "0.77"},
+    {"kind": "brackets", "brackets": [{"from": "0", "value": "1"}, {"from": "90", "value": "3"}]},
+)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_any_quote_and_its_sale_agree(till: Till, seed: int) -> None:
+    """Random programs with limits, instalments and stacking, random baskets and payments."""
+    chance = random.Random(seed)
+    policy = chance.choice(("sum", "max", "priority"))
+    for number in range(chance.randint(1, 4)):
+        await till.publishes(
+            reward=chance.choice(REWARDS),
+            base=chance.choice(("gross", "net_of_points")),
+            rounding={"step": chance.choice(("0.01", "0.5")), "per": "receipt"},
+            stacking={"group": "g", "policy": policy, "priority": number},
+            limits=chance.choice(({}, {"per_customer_day": "20.00"}, {"budget": "30.00"})),
+            available=chance.choice((None, {"after": "P3D"}, {"instalments": THREE_MONTHS})),
+        )
+    if chance.random() < 0.5:
+        await till.publishes(type="redemption", redemption={"max_share": "40"})
+    await till.adjust("+60.00")
+    for _ in range(3):
+        amounts = [f"{chance.randint(1, 9999) / 100:.2f}" for _ in range(chance.randint(1, 5))]
+        body, quote = await till.quote(*amounts, redeem=chance.choice((None, "max", "0.37")))
+        sale = done(await sell_quoted(till, body, quote))
+        assert {name: sale[name] for name in SAME} == {name: quote[name] for name in SAME}
+        assert sale["redeemed"] == quote["redeem"]

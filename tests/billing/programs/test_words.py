@@ -16,17 +16,17 @@ def plain(text: str) -> str:
 @pytest.mark.parametrize(
     ("value", "en", "ru", "genitive"),
     [
-        (100, "1 point", "1 балл", "1 балла"),
-        (200, "2 points", "2 балла", "2 баллов"),
-        (500, "5 points", "5 баллов", "5 баллов"),
-        (1100, "11 points", "11 баллов", "11 баллов"),
-        (1200, "12 points", "12 баллов", "12 баллов"),
-        (2100, "21 points", "21 балл", "21 балла"),
-        (2200, "22 points", "22 балла", "22 баллов"),
-        (11200, "112 points", "112 баллов", "112 баллов"),
-        (0, "0 points", "0 баллов", "0 баллов"),
-        (1250, "12.50 points", "12,50 балла", "12,50 балла"),
-        (123456789, "1,234,567.89 points", "1 234 567,89 балла", "1 234 567,89 балла"),
+        (100, "1 point", "1 бонус", "1 бонуса"),
+        (200, "2 points", "2 бонуса", "2 бонусов"),
+        (500, "5 points", "5 бонусов", "5 бонусов"),
+        (1100, "11 points", "11 бонусов", "11 бонусов"),
+        (1200, "12 points", "12 бонусов", "12 бонусов"),
+        (2100, "21 points", "21 бонус", "21 бонуса"),
+        (2200, "22 points", "22 бонуса", "22 бонусов"),
+        (11200, "112 points", "112 бонусов", "112 бонусов"),
+        (0, "0 points", "0 бонусов", "0 бонусов"),
+        (1250, "12.50 points", "12,50 бонуса", "12,50 бонуса"),
+        (123456789, "1,234,567.89 points", "1 234 567,89 бонуса", "1 234 567,89 бонуса"),
     ],
 )
 def test_points_agree_with_their_number(value: int, en: str, ru: str, genitive: str) -> None:
@@ -36,14 +36,14 @@ def test_points_agree_with_their_number(value: int, en: str, ru: str, genitive: 
 
 
 REASONS: list[tuple[Outcome, str, dict[str, object], str, str]] = [
-    ("gave", "gave", {"points": 200}, "Gives 2 points.", "Начислено: 2 балла."),
+    ("gave", "gave", {"points": 200}, "Gives 2 points.", "Начислено: 2 бонуса."),
     (
         "reduced",
         "reduced_day",
         {"points": 1250, "limit": 10000},
         "Reduced to 12.50 points: the program gives a customer no more than 100 points a day.",
-        "Уменьшено, начислено: 12,50 балла; за день клиент получает по программе не больше 100 "
-        "баллов.",
+        "Уменьшено, начислено: 12,50 бонуса; за день клиент получает по программе не больше 100 "
+        "бонусов.",
     ),
     (
         "nothing",
@@ -71,7 +71,7 @@ REASONS: list[tuple[Outcome, str, dict[str, object], str, str]] = [
         "stacking_lost",
         {"winner": "best{0}"},
         "The program best{0} gives instead.",
-        "Вместо неё баллы даёт программа best{0}.",
+        "Вместо неё бонусы даёт программа best{0}.",
     ),
 ]
 
