@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from uuid import UUID
 
+import asyncpg
 import structlog
 from msgspec import Struct
 
 from ledger import sql
-from ledger.append import Batch
+from ledger.append import Batch, LostUpdate
 from ledger.commands import Answer, Command, Completion
 from ledger.decide import Context, Outcome, decide
 from ledger.errors import KeyReused, Refusal
@@ -41,6 +43,19 @@ class Result(Struct, frozen=True):
 
 
 Fate = Result | Exception
+
+Swept = tuple[list[UUID], list[Fate]]
+"""Customers who were due, and a fate each."""
+
+_OF_ROWS = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, LostUpdate)
+
+
+class Unwritable(Exception):
+    """The database rejects what was decided for one or more of these customers."""
+
+    def __init__(self, customers: list[UUID]) -> None:
+        super().__init__(f"one of {len(customers)} customers cannot be written")
+        self.customers = customers
 
 
 class Aborted(Exception):
@@ -73,21 +88,47 @@ async def run_group(
             await connection.execute(sql.OPEN_ACCOUNTS, missing.customers)
 
 
+async def run_due(connection: Connection, limit: int, clock: Clock) -> Swept:
+    """Bring up to `limit` due customers up to date whom nobody else has locked, and commit once.
+
+    Raises Unwritable, with the customers, when the database rejects what was decided.
+    """
+    due: list[UUID] = []
+    try:
+        async with connection.transaction():
+            now = clock()
+            due = [row[0] for row in await connection.fetch(sql.DUE, now, limit)]
+            commands = [sweep_of(one, now) for one in due]
+            return due, await _decide_all(connection, commands, Needs(commands), now, False)
+    except _OF_ROWS as error:
+        raise Unwritable(due) from error
+
+
+def sweep_of(customer_id: UUID, now: datetime) -> Command:
+    """The command that only brings a customer up to date."""
+    return Command(customer_id=customer_id, kind="activation", occurred_at=now, sweep=True)
+
+
 async def _run(
     connection: Connection, commands: Sequence[Command], needs: Needs, clock: Clock, atomic: bool
 ) -> list[Fate]:
     async with connection.transaction():
-        now = clock()
-        known, context = await load(connection, needs, now)
-        batch = Batch(context)
-        fates: list[Fate] = []
-        for command in commands:
-            fates.append(_settle(command, context, known, batch, now))
-            if len(fates) % TURN == 0:
-                await asyncio.sleep(0)
-        if atomic and any(map(Aborted.failed, fates)):
-            raise Aborted(fates)
-        await batch.write(connection)
+        return await _decide_all(connection, commands, needs, clock(), atomic)
+
+
+async def _decide_all(
+    connection: Connection, commands: Sequence[Command], needs: Needs, now: datetime, atomic: bool
+) -> list[Fate]:
+    known, context = await load(connection, needs, now)
+    batch = Batch(context)
+    fates: list[Fate] = []
+    for command in commands:
+        fates.append(_settle(command, context, known, batch, now))
+        if len(fates) % TURN == 0:
+            await asyncio.sleep(0)
+    if atomic and any(map(Aborted.failed, fates)):
+        raise Aborted(fates)
+    await batch.write(connection)
     return fates
 
 

@@ -10,6 +10,8 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
+from typing import TypeVar, cast
 from uuid import UUID
 
 import asyncpg
@@ -18,11 +20,22 @@ from msgspec import Struct
 
 from ledger.commands import Command
 from ledger.errors import Unavailable
-from ledger.group import Aborted, Clock, Fate, Result, run_group
+from ledger.group import (
+    Aborted,
+    Clock,
+    Fate,
+    Result,
+    Swept,
+    Unwritable,
+    run_due,
+    run_group,
+    sweep_of,
+)
 from ledger.load import Connection, Needs
 
 _log = structlog.get_logger()
 
+T = TypeVar("T")
 Connect = Callable[[], Awaitable[Connection]]
 
 _BUSY = """
@@ -66,6 +79,13 @@ class _Whole(Struct, frozen=True, eq=False):
     future: asyncio.Future[list[Fate]]
 
 
+class _Due(Struct, frozen=True, eq=False):
+    """Up to `limit` customers to be brought up to date, whoever they are, in a group."""
+
+    limit: int
+    future: asyncio.Future[Swept]
+
+
 class Lane:
     """Owns one connection. `submit` from any task of the lane's event loop."""
 
@@ -83,7 +103,7 @@ class Lane:
         self._capacity = capacity
         self._group_size = group_size
         self._group_timeout_s = group_timeout_s
-        self._queue: deque[_Job | _Whole] = deque()
+        self._queue: deque[_Job | _Whole | _Due] = deque()
         self._wake = asyncio.Event()
         self._depth = 0
         self._closing = False
@@ -127,6 +147,15 @@ class Lane:
         self._wake.set()
         return job.future
 
+    def submit_due(self, limit: int) -> asyncio.Future[Swept]:
+        """Queue a sweep. The future raises Unavailable when the database is away."""
+        self._admit(limit)
+        job = _Due(limit, asyncio.get_running_loop().create_future())
+        self._queue.append(job)
+        self._depth += limit
+        self._wake.set()
+        return job.future
+
     def _admit(self, count: int) -> None:
         if self._closing:
             raise Unavailable("The service is shutting down; repeat with the same key.")
@@ -147,6 +176,10 @@ class Lane:
                 self._queue.popleft()
                 self._depth -= len(first.commands)
                 await self._commit_whole(first)
+            elif isinstance(first, _Due):
+                self._queue.popleft()
+                self._depth -= first.limit
+                await self._commit_due(first)
             else:
                 await self._commit_all(self._next_group())
 
@@ -161,7 +194,7 @@ class Lane:
         jobs: list[_Job] = []
         while self._queue and len(jobs) < self._group_size:
             job = self._queue[0]
-            if isinstance(job, _Whole):
+            if not isinstance(job, _Job):
                 break
             self._queue.popleft()
             self._depth -= 1
@@ -174,7 +207,7 @@ class Lane:
         if job.future.done():
             return
         try:
-            fates = await self._attempt(job.commands, atomic=True)
+            fates = await self._attempt_group(job.commands, atomic=True)
         except Exception as error:
             if isinstance(error, _AWAY):
                 await self._drop_connection()
@@ -204,7 +237,7 @@ class Lane:
         if not jobs:
             return
         try:
-            fates = await self._attempt([job.command for job in jobs])
+            fates = await self._attempt_group([job.command for job in jobs])
         except _AWAY as error:
             await self._drop_connection()
             _log.warning("database_away", error=repr(error), commands=len(jobs))
@@ -243,7 +276,43 @@ class Lane:
             rows = await connection.fetch(_BUSY, wanted)
         return {row[0] for row in rows}
 
-    async def _attempt(self, commands: Sequence[Command], *, atomic: bool = False) -> list[Fate]:
+    async def _commit_due(self, job: _Due) -> None:
+        """Sweep. When the database rejects a customer, all are swept again, split as usual."""
+        if job.future.done():
+            return
+        try:
+            swept = await self._attempt(partial(self._run_due, job.limit), repeatable=True)
+        except Unwritable as error:
+            swept = error.customers, await self._each_of(error.customers)
+        except Exception as error:
+            await self._drop_connection()
+            if not job.future.done():
+                job.future.set_exception(_away() if isinstance(error, _AWAY) else error)
+            return
+        else:
+            self.groups += 1
+            self.commands += len(swept[0])
+        if not job.future.done():
+            job.future.set_result(swept)
+
+    async def _run_due(self, limit: int, connection: Connection) -> Swept:
+        return await run_due(connection, limit, self._clock)
+
+    async def _each_of(self, customers: Sequence[UUID]) -> list[Fate]:
+        loop, now = asyncio.get_running_loop(), self._clock()
+        jobs = [_Job(sweep_of(one, now), loop.create_future()) for one in customers]
+        await self._commit_all(jobs)
+        return [_fate_of(job.future) for job in jobs]
+
+    async def _attempt_group(
+        self, commands: Sequence[Command], *, atomic: bool = False
+    ) -> list[Fate]:
+        async def run(connection: Connection) -> list[Fate]:
+            return await run_group(connection, commands, self._clock, atomic=atomic)
+
+        return await self._attempt(run, repeatable=all(map(_repeatable, commands)))
+
+    async def _attempt(self, run: Callable[[Connection], Awaitable[T]], *, repeatable: bool) -> T:
         """Run a group, again after a lost race, and once more after a lost connection.
 
         A lost connection may have lost its commit's answer only: keys tell, on the new one.
@@ -254,7 +323,7 @@ class Lane:
             try:
                 connection = await self._connected()
                 async with asyncio.timeout(self._group_timeout_s):
-                    return await run_group(connection, commands, self._clock, atomic=atomic)
+                    return await run(connection)
             except (*_RACES, asyncpg.UniqueViolationError) as error:
                 attempt += 1
                 if attempt == RETRIES or not _lost_race(error):
@@ -265,12 +334,12 @@ class Lane:
                     # Not lost: the driver refuses what it was given, such as a row too wide.
                     raise ValueError(str(error)) from error
                 await self._drop_connection()
-                if reconnected or not all(_repeatable(command) for command in commands):
+                if reconnected or not repeatable:
                     raise
                 reconnected = True
             except _AWAY:
                 await self._drop_connection()
-                if reconnected or not all(_repeatable(command) for command in commands):
+                if reconnected or not repeatable:
                     raise
                 reconnected = True
 
@@ -308,6 +377,12 @@ def _rejected(command: Command, error: Exception) -> Exception:
 
 def _away() -> Unavailable:
     return Unavailable("The database is away; repeat with the same key.")
+
+
+def _fate_of(future: asyncio.Future[Result]) -> Fate:
+    """What a future was told."""
+    error = future.exception()
+    return future.result() if error is None else cast(Exception, error)
 
 
 def _tell(job: _Job, fate: Fate) -> None:

@@ -19,7 +19,7 @@ from ledger import sql
 from ledger.commands import Command
 from ledger.connection import ImpatientConnection
 from ledger.errors import Unavailable
-from ledger.group import Clock, Fate, Result
+from ledger.group import Clock, Fate, Result, Swept
 from ledger.lane import Lane
 from ledger.load import Connection
 
@@ -146,6 +146,18 @@ class Ledger:
                 return await future
         except TimeoutError:
             raise Unavailable("No answer in time; repeat with the same keys.") from None
+
+    async def sweep(self, limit: int, timeout_s: float = 120.0) -> Swept:
+        """Bring up to `limit` due customers up to date: who they were, and a fate each.
+
+        Whom another sweep or a till has locked is left to it. Raises Unavailable.
+        """
+        future = self.bulk_lane.submit_due(limit)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError:
+            raise Unavailable("No answer in time; what is due stays due.") from None
 
     def _lane(self, customer_id: UUID | None) -> Lane:
         if customer_id is None or len(self.lanes) == 1:

@@ -27,6 +27,15 @@ FROM ledger.balances WHERE customer_id = ANY($1::uuid[])
 ORDER BY customer_id FOR UPDATE
 """
 
+DUE: Final = """
+SELECT b.customer_id FROM ledger.balances b
+WHERE b.next_due <= $1 AND NOT EXISTS (
+    SELECT FROM ledger.set_aside s WHERE s.customer_id = b.customer_id AND s.again_at > $1)
+ORDER BY b.next_due LIMIT $2 FOR UPDATE OF b SKIP LOCKED
+"""
+"""Whom time has changed, the longest ago first. Whom another sweep or a till is at work on is
+brought up to date there; whom a sweep could not, waits for its next turn."""
+
 OPEN_ACCOUNTS: Final = """
 INSERT INTO ledger.balances
     (customer_id, version, available, promo, deferred, held, debt)

@@ -8,11 +8,11 @@ import asyncpg
 import pytest
 
 from ledger import commands as c
-from ledger.errors import Refusal, Unavailable
+from ledger.errors import Refusal
 from ledger.model import Transaction
 from ledger.reads import hold_now
 from ledger.service import Ledger
-from ledger.sweep import post_due
+from ledger.sweep import post_due, stuck
 from tests.conftest import TestDatabase
 from tests.ledger.conftest import Clock
 from tests.ledger.house import Customer, assert_clean, lot, moved, processes
@@ -221,9 +221,10 @@ async def test_two_sweepers_at_once_post_once(clock: Clock, database: TestDataba
     await assert_clean(database)
 
 
-async def test_one_customer_that_cannot_be_swept_stops_no_other(
+async def test_a_sweep_leaves_out_whom_somebody_else_has_locked(
     ledger: Ledger, clock: Clock, database: TestDatabase
 ) -> None:
+    """SKIP LOCKED (DESIGN 6): it waits for nobody, and finds them the next time."""
     people = [Customer(ledger, clock) for _ in range(4)]
     for one in people:
         await one.give(10, active=5)
@@ -233,11 +234,62 @@ async def test_one_customer_that_cannot_be_swept_stops_no_other(
         await foreign.execute(
             "SELECT FROM ledger.balances WHERE customer_id = $1 FOR UPDATE", people[1].id
         )
-        with pytest.raises(Unavailable):
-            await post_due(ledger)
+        async with asyncio.timeout(0.4):  # less than a lock's timeout
+            assert await post_due(ledger) == 3
     await foreign.close()
     assert [len(await one.history()) for one in people] == [2, 1, 2, 2]
     assert await post_due(ledger) == 1
+    assert await stuck(ledger.pool, 10) == []
+
+
+BROKEN = {
+    "a balance that cannot be written": (
+        "UPDATE ledger.balances SET available = 0 WHERE customer_id = $1",
+        "UPDATE ledger.balances SET available = 45 WHERE customer_id = $1",
+        "CheckViolationError",
+    ),
+    "a hold whose lot is gone": (
+        "UPDATE ledger.holds SET lots = ARRAY[gen_random_uuid()] WHERE customer_id = $1",
+        "UPDATE ledger.holds SET lots = ARRAY(SELECT id FROM ledger.lots"
+        " WHERE customer_id = $1 AND held > 0) WHERE customer_id = $1",
+        "KeyError",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+async def test_a_broken_customer_is_set_aside_and_stops_no_other(
+    how: str, ledger: Ledger, clock: Clock, database: TestDatabase
+) -> None:
+    """With the error, tried again at growing distances, and forgotten once it is right."""
+    breaking, mending, error = BROKEN[how]
+    people = [Customer(ledger, clock) for _ in range(9)]
+    for one in people:
+        await one.accrue(lot(20, expires=8), lot(30))
+        await one.hold(5, 8)
+    broken = people[4].id
+    superuser = await asyncpg.connect(database.superuser_url)
+    await superuser.execute(breaking, broken)
+    clock.seconds = 10
+    assert await post_due(ledger) == 9
+    assert await post_due(ledger) == 0, "it is not found again at once"
+    assert [len(await one.history()) for one in people] == [4] * 4 + [2] + [4] * 4
+    tries = []
+    for _ in range(5):
+        (found,) = await stuck(ledger.pool, 10)
+        assert (found.customer_id, found.since) == (broken, Clock.at(10))
+        assert error in found.error
+        tries.append((found.attempts, (found.again_at - clock()).total_seconds()))
+        clock.seconds += tries[-1][1]
+        assert await post_due(ledger) == 1
+    assert tries == [(1, 60), (2, 120), (3, 240), (4, 480), (5, 960)]
+    await superuser.execute(mending, broken)
+    await superuser.close()
+    clock.seconds += 2 * DAY
+    assert await post_due(ledger) == 1
+    assert len(await people[4].history()) == 4
+    assert await stuck(ledger.pool, 10) == []
+    await assert_clean(database)
 
 
 # Settling: a restored point pays the debt its own revocation had left
