@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -33,19 +32,32 @@ class _Accrual(msgspec.Struct):
     points: Amount
 
 
+class UnknownVersion(LookupError):
+    """A program version that gave for a receipt is not in the book: perhaps not yet."""
+
+
 _LINES = msgspec.json.Decoder(list[_Line], dec_hook=read_hook)
 _ACCRUALS = msgspec.json.Decoder(list[_Accrual], dec_hook=read_hook)
 
 
 def sold_receipt(row: asyncpg.Record, book: Book, timezone: str) -> SoldReceipt:
-    """A receipt from its row of `store.read_sale`; `timezone` is that of its place."""
+    """A receipt from its row of `store.read_sale`; `timezone` is that of its place.
+
+    Raises UnknownVersion when a program that gave is not in `book`.
+    """
     lines = _LINES.decode(row["lines"])
     accruals = _ACCRUALS.decode(row["programs"])
     versions = {one.program: one.version for one in accruals if one.program is not None}
     programs = dict(_published(book, versions))
     earned = [
-        _earned(code, version, {n.line: int(n.accruals.get(code, 0)) for n in lines}, programs)
-        for code, version in versions.items()
+        Earned(
+            code,
+            program.version,
+            {one.line: int(one.accruals[code]) for one in lines if code in one.accruals},
+            program.rounding.step,
+            program.on_return,
+        )
+        for code, program in programs.items()
     ]
     stated = [int(one.points) for one in accruals if one.program is None]
     if stated:
@@ -67,24 +79,14 @@ def _sold(line: _Line) -> SoldLine:
     return SoldLine(line.line, line.group, Quantity.from_wire(line.quantity), int(line.points_paid))
 
 
-def _published(book: Book, versions: Mapping[str, int | None]) -> Iterable[Any]:
+def _published(
+    book: Book, versions: Mapping[str, int | None]
+) -> Iterable[tuple[str, ProgramVersion]]:
     for code, number in versions.items():
         found = book.version(code, number or 0)
-        if isinstance(found, ProgramVersion):
-            yield code, found
-
-
-def _earned(
-    code: str,
-    version: int | None,
-    by_line: dict[int, int],
-    programs: Mapping[str, ProgramVersion],
-) -> Earned:
-    by_line = {number: points for number, points in by_line.items() if points}
-    program = programs.get(code)
-    if program is None:
-        return Earned(code, version, by_line)
-    return Earned(code, version, by_line, program.rounding.step, program.on_return)
+        if not isinstance(found, ProgramVersion):
+            raise UnknownVersion(f"program {code!r} has no published version {number}")
+        yield code, found
 
 
 def _by_value(stated: Iterable[int], lines: list[_Line]) -> dict[int, int]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -24,9 +22,9 @@ from billing.receipts.store import sale_source
 from billing.redemptions.store import redemption_source
 from billing.returns import byhand, store
 from billing.returns.posting import Reissue, Returning, SoldReceipt
-from billing.returns.receipt import sold_receipt
+from billing.returns.receipt import UnknownVersion, sold_receipt
 from billing.returns.schemas import ReturnIn, StoredReturn
-from billing.returns.stored import stored_return, summary
+from billing.returns.stored import stored_return
 from billing.returns.telling import Telling
 from ledger import reads
 from ledger.commands import Command
@@ -99,8 +97,7 @@ class Returns:
         if row is None:
             return _unknown(request, place, body)
         _must_cover(request.principal, place, row)
-        zone = timezone_of(self._catalog.current(), row["store"], self._timezone)
-        receipt = sold_receipt(row, await self._book.current(), zone)
+        receipt = await self._sold(row)
         wanted = _wanted(body, receipt)
         customer = await self._customers.resolve(customer_id=receipt.customer_id)
         returning = Returning(receipt, wanted, body.occurred_at, self._reissue(place))
@@ -125,6 +122,14 @@ class Returns:
         )
         elsewhere = row and body.receipt_channel not in (None, row["channel"])
         return None if elsewhere else row
+
+    async def _sold(self, row: asyncpg.Record) -> SoldReceipt:
+        zone = timezone_of(self._catalog.current(), row["store"], self._timezone)
+        try:
+            return sold_receipt(row, await self._book.current(), zone)
+        except UnknownVersion:
+            await self._catalog.refresh()  # It was published this very second, elsewhere.
+            return sold_receipt(row, await self._book.current(), zone)
 
     async def _by_hand(self, request: SaleRequest, place: Place, body: ReturnIn) -> Command:
         if body.customer is None or body.points is None:
@@ -161,14 +166,6 @@ class Returns:
         principal.covers(row["channel"], row["store"])
         zone = timezone_of(self._catalog.current(), row["store"], self._timezone)
         return stored_return(row, transaction, ZoneInfo(zone))
-
-
-async def returns_of(
-    database: Database, customer_id: UUID, receipt_id: UUID, zone: ZoneInfo
-) -> list[dict[str, Any]]:
-    """The returns of a receipt, oldest first, as `GET /v1/receipts/{store}/{number}` shows them."""
-    rows = await store.read_returns(database, customer_id, receipt_id)
-    return [summary(row, zone) for row in rows]
 
 
 def _line_faults(body: ReturnIn) -> list[FieldError]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import asyncpg
 import msgspec
 
+from billing.common.db import Database
 from billing.common.money import format_amount
 from billing.receipts.schemas import PostingOut
 from billing.returns.schemas import StoredReturn
-from billing.returns.store import kept_lines
+from billing.returns.store import kept_lines, read_returns
 from billing.returns.totals import Document, line_documents, totals_of
 from ledger.model import Transaction
 
@@ -34,8 +36,16 @@ def stored_return(row: asyncpg.Record, transaction: Transaction, zone: ZoneInfo)
     return msgspec.convert(document, StoredReturn)
 
 
+async def returns_of(
+    database: Database, customer_id: UUID, receipt_id: UUID, zone: ZoneInfo
+) -> list[dict[str, Any]]:
+    """The returns of a receipt, oldest first, as they stand beside it."""
+    rows = await read_returns(database, customer_id, receipt_id)
+    return [{"transaction_id": row["id"], "kind": "return", **summary(row, zone)} for row in rows]
+
+
 def summary(row: asyncpg.Record, zone: ZoneInfo) -> dict[str, Any]:
-    """A return as it stands beside its receipt."""
+    """What every reader of a return wants to know."""
     return {
         "id": row["id"],
         "channel": row["channel"],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
 from billing.common.settings import Settings
+from billing.returns.stored import returns_of
 from tests.billing.returns.counter import DAY, Counter, opened, problem
 
 
@@ -260,3 +262,29 @@ async def test_what_is_given_once_may_come_again_when_the_whole_sale_is_undone(
     assert len(once) == 1
     assert (await counter.take_back(sale))["revoked"] == "20.00"
     assert await counter.counters() == {}
+
+
+async def test_a_program_published_this_very_second_elsewhere(
+    counter: Counter, shared_settings: Settings
+) -> None:
+    """Another process, whose programs are older than the sale, returns by the right policy."""
+    async with opened(shared_settings) as elsewhere:
+        await elsewhere.sell("1.00")
+        await counter.program("p", "10", on_return="floor")
+        sale = await counter.sell("100.00")
+        spending = counter.sale("10.00") | {"points": "10.00", "mode": "capture"}
+        assert (await counter.post("/v1/redemptions", spending)).status_code == 201
+        back = await elsewhere.post("/v1/returns", counter.back(sale["receipt_number"]))
+    assert back.status_code == 201
+    assert (back.json()["forgiven"], back.json()["debt"]) == ("10.00", "0.00")
+
+
+async def test_the_returns_of_a_receipt_stand_beside_it(counter: Counter) -> None:
+    await counter.program("p", "10")
+    sale = await counter.sell(counter.line(1, "100.00", "3"))
+    backs = [await counter.take_back(sale, {1: "1"}) for _ in range(2)]
+    database, zone = counter.services.database, counter.services.zone
+    found = await returns_of(database, UUID(counter.customer_id), UUID(sale["id"]), zone)
+    assert [one["number"] for one in found] == [back["number"] for back in backs]
+    assert [one["lines"] for one in found] == [back["lines"] for back in backs]
+    assert [one["revoked"] for one in found] == ["3.33", "3.33"]
