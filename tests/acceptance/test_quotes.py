@@ -214,7 +214,7 @@ async def test_any_quote_and_its_sale_agree(till: Till, seed: int) -> None:
             reward=chance.choice(REWARDS),
             base=chance.choice(("gross", "net_of_points")),
             rounding={"step": chance.choice(("0.01", "0.5")), "per": "receipt"},
-            stacking={"group": "g", "policy": policy, "priority": number},
+            stacking={"group": f"g-{till.shop.number}", "policy": policy, "priority": number},
             limits=chance.choice(({}, {"per_customer_day": "20.00"}, {"budget": "30.00"})),
             available=chance.choice((None, {"after": "P3D"}, {"instalments": THREE_MONTHS})),
         )
