@@ -15,6 +15,7 @@ import msgspec
 from ledger.flows import Bucket, TransactionKind
 
 Points = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]+\.[0-9]{2}$")]
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,8 +73,8 @@ class AccruedPart(msgspec.Struct, frozen=True):
     bucket: Bucket
     points: Points
     program: str | None
-    available_from: datetime
-    expires_at: datetime | None
+    available_from: Time
+    expires_at: Time | None
 
 
 class PointsAccrued(PointsData, frozen=True, kw_only=True):
@@ -104,7 +105,7 @@ class PointsHeld(PointsData, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "points.held"
     hold_id: UUID | None
-    hold_expires_at: datetime | None
+    hold_expires_at: Time | None
 
 
 class PointsReleased(PointsData, frozen=True, kw_only=True):
@@ -148,7 +149,7 @@ class ExpiringPart(msgspec.Struct, frozen=True):
     bucket: Bucket
     points: Points
     program: str | None
-    expires_at: datetime
+    expires_at: Time
 
 
 class PointsExpiringSoon(CustomerData, frozen=True, kw_only=True):
@@ -187,7 +188,7 @@ class ProgramPublished(Data, frozen=True, kw_only=True):
     version: int
     type: str
     name: str
-    effective_from: datetime
+    effective_from: Time
 
 
 class CampaignFinished(Data, frozen=True, kw_only=True):
@@ -201,8 +202,8 @@ class CampaignFinished(Data, frozen=True, kw_only=True):
     customers: int
     points: Points
     failed: int
-    started_at: datetime | None
-    finished_at: datetime
+    started_at: Time | None
+    finished_at: Time
 
 
 class WebhookTest(Data, frozen=True, kw_only=True):

@@ -1,0 +1,138 @@
+"""The stream's queries: what was committed, in the order of commits.
+
+Every row carries the id of the transaction that wrote it. All transactions below the oldest one
+still running are over, so what is read below that is whole: a transaction that commits late is
+never skipped, it is waited for. Nothing here asks what time it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from billing.common.db import Database
+from billing.events.journal import Entry, Movement, events_of
+from billing.events.model import Event
+
+ADVISORY_CLASS = 0x62_65_76
+"""Advisory locks of consumers: ("bev", hash of the name)."""
+
+_LEAD = text("SELECT pg_try_advisory_xact_lock(:class, hashtext(:consumer))")
+
+BY_INDEX = """
+SELECT set_config(name, 'off', true)
+FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin'])
+    AS name
+"""
+"""A chunk is few rows by key, wherever it lies. Left alone, the planner would gather and sort all
+that is behind the cursor, for every chunk anew, when there is much of it."""
+
+_POSITION = text("""
+SELECT (SELECT xid FROM billing.event_cursors WHERE consumer = :consumer),
+       pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1
+""")
+
+_PLACE_OF = "(SELECT xid FROM {} WHERE xid > :after AND xid <= :until ORDER BY xid {})"
+
+_SOMETHING = text(
+    "SELECT least("
+    + ", ".join(_PLACE_OF.format(t, "LIMIT 1") for t in ("ledger.transactions", "billing.events"))
+    + ")"
+)
+
+BOUND = text(
+    "SELECT least("
+    + ", ".join(
+        _PLACE_OF.format(t, "OFFSET :skipped LIMIT 1")
+        for t in ("ledger.transactions", "billing.events")
+    )
+    + ", :until)"
+)
+
+JOURNAL = """
+SELECT t.xid, t.customer_id, t.version, t.id, t.kind, t.occurred_at, t.available_after,
+       t.promo_after, t.deferred_after, t.held_after, t.debt_after, t.corrects, t.hold_id,
+       t.hold_expires_at, t.source, t.channel, t.store, c.source AS corrected,
+       p.kind, p.debit, p.credit, p.amount, p.bucket, p.active_from, p.expires_at, p.program
+FROM ledger.transactions t
+LEFT JOIN ledger.transactions c ON c.id = t.corrects AND c.customer_id = t.customer_id
+JOIN ledger.postings p ON p.customer_id = t.customer_id AND p.version = t.version
+WHERE t.xid > :after AND t.xid <= :until
+ORDER BY t.xid, t.customer_id, t.version, p.seq
+"""
+_WIDTH = 18
+
+_EVENTS = text("""
+SELECT id, type, occurred_at, customer_id, data::text, xid FROM billing.events
+WHERE xid > :after AND xid <= :until ORDER BY xid, seq
+""")
+
+_MOVE = text("""
+INSERT INTO billing.event_cursors AS c (consumer, xid, moved_at)
+VALUES (:consumer, :xid, :now)
+ON CONFLICT (consumer) DO UPDATE SET xid = excluded.xid, moved_at = excluded.moved_at
+""")
+
+_OLDEST = """
+SELECT least(
+    (SELECT t.recorded_at FROM ledger.transactions t WHERE t.xid > c.xid ORDER BY t.xid LIMIT 1),
+    (SELECT e.occurred_at FROM billing.events e WHERE e.xid > c.xid ORDER BY e.xid LIMIT 1))
+FROM billing.event_cursors c WHERE c.consumer = $1
+"""
+
+
+async def lead(tx: AsyncConnection, consumer: str) -> bool:
+    """Whether this transaction is the one that moves the consumer's cursor."""
+    await tx.execute(text(BY_INDEX))
+    found = await tx.scalar(_LEAD, {"class": ADVISORY_CLASS, "consumer": consumer})
+    return bool(found)
+
+
+async def position(tx: AsyncConnection, consumer: str) -> tuple[int | None, int]:
+    """The cursor (None for a new consumer), and the last transaction that may be read."""
+    cursor, horizon = (await tx.execute(_POSITION, {"consumer": consumer})).one()
+    return cursor, horizon
+
+
+async def is_anything(tx: AsyncConnection, after: int, until: int) -> bool:
+    """Whether there is anything to read."""
+    return await tx.scalar(_SOMETHING, {"after": after, "until": until}) is not None
+
+
+async def bound(tx: AsyncConnection, after: int, until: int, limit: int) -> int:
+    """Where a chunk of about `limit` rows ends: transactions are read whole."""
+    values = {"after": after, "until": until, "skipped": limit - 1}
+    found: int = await tx.scalar(BOUND, values)
+    return found
+
+
+async def read(tx: AsyncConnection, after: int, until: int) -> list[Event]:
+    """The events of transactions after `after` up to `until`, of a customer in the order of the
+    journal, in two queries whatever their number."""
+    between = {"after": after, "until": until}
+    told = list(_of_journal(await tx.execute(text(JOURNAL), between)))
+    for event_id, kind, at, customer, data, xid in await tx.execute(_EVENTS, between):
+        told.append(Event(event_id, kind, at, customer, data.encode(), xid))
+    told.sort(key=lambda event: event.xid)  # Stable: within a transaction the journal is first.
+    return told
+
+
+async def move(tx: AsyncConnection, consumer: str, xid: int, now: datetime) -> None:
+    await tx.execute(_MOVE, {"consumer": consumer, "xid": xid, "now": now})
+
+
+async def oldest_waiting(database: Database, consumer: str) -> datetime | None:
+    """When the oldest event was recorded that the consumer has not come to."""
+    rows = await database.fetch(_OLDEST, consumer)
+    return rows[0][0] if rows else None
+
+
+def _of_journal(rows: Iterable[Row[Any]]) -> Iterator[Event]:
+    for head, postings in groupby(map(tuple, rows), key=lambda row: row[:_WIDTH]):
+        values: tuple[Any, ...] = (*head, [Movement(*row[_WIDTH:]) for row in postings])
+        yield from events_of(Entry(*values))
