@@ -144,11 +144,14 @@ class Statement(Struct, frozen=True):
     """A rider: rows of an upper layer, inserted in the group's own transaction.
 
     `sql` takes one array parameter per column, e.g. `INSERT … SELECT * FROM unnest($1::uuid[])`.
+    With `table` and `names` (`id uuid`, in the order of the rows) a large group copies instead.
     """
 
     name: str
     sql: str
     columns: int
+    table: str | None = None
+    names: tuple[str, ...] = ()
 
 
 Row = tuple[Statement, tuple[Any, ...]]

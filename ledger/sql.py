@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from ledger.copying import table
+
 LANE_SETTINGS: Final = {
     "role": "bonus_app",
     "application_name": "bonus lane",
@@ -100,7 +102,17 @@ ORDER BY 1, 5, 6
 """
 """Transactions to be corrected with their postings, and all that already corrects them."""
 
-APPEND: Final = """
+_SET_BALANCES: Final = """
+UPDATE ledger.balances AS b
+SET version = n.version, available = n.available, promo = n.promo, deferred = n.deferred,
+    held = n.held, debt = n.debt, next_due = n.next_due, recorded_at = n.recorded_at
+FROM unnest({})
+    AS n (customer_id, was, version, available, promo, deferred, held, debt, next_due,
+          recorded_at)
+WHERE b.customer_id = n.customer_id AND b.version = n.was
+"""
+
+_JOURNAL: Final = """
 WITH journal AS (
     INSERT INTO ledger.transactions
         (customer_id, version, id, operation_id, kind, occurred_at, recorded_at,
@@ -136,17 +148,48 @@ WITH journal AS (
         $39::text[], $40::uuid[], $41::bytea[], $42::smallint[], $43::bytea[],
         $44::timestamptz[])
 )
-UPDATE ledger.balances AS b
-SET version = n.version, available = n.available, promo = n.promo, deferred = n.deferred,
-    held = n.held, debt = n.debt, next_due = n.next_due, recorded_at = n.recorded_at
-FROM unnest(
-    $45::uuid[], $46::bigint[], $47::bigint[], $48::bigint[], $49::bigint[], $50::bigint[],
-    $51::bigint[], $52::bigint[], $53::timestamptz[], $54::timestamptz[])
-    AS n (customer_id, was, version, available, promo, deferred, held, debt, next_due,
-          recorded_at)
-WHERE b.customer_id = n.customer_id AND b.version = n.was
 """
+APPEND: Final = _JOURNAL + _SET_BALANCES.format(
+    "$45::uuid[], $46::bigint[], $47::bigint[], $48::bigint[], $49::bigint[], $50::bigint[],"
+    " $51::bigint[], $52::bigint[], $53::timestamptz[], $54::timestamptz[]"
+)
 """One round trip for the whole group. The command tag counts the balances updated."""
+
+SET_BALANCES: Final = _SET_BALANCES.format(
+    "$1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],"
+    " $7::bigint[], $8::bigint[], $9::timestamptz[], $10::timestamptz[]"
+)
+"""The end of `APPEND`, after a journal that came by COPY."""
+
+TRANSACTIONS: Final = table(
+    "ledger.transactions",
+    "customer_id uuid, version bigint, id uuid, operation_id uuid, kind text,"
+    " occurred_at timestamptz, recorded_at timestamptz, available_after bigint,"
+    " promo_after bigint, deferred_after bigint, held_after bigint, debt_after bigint,"
+    " corrects uuid, hold_id uuid, hold_expires_at timestamptz, source text, channel text,"
+    " store text, author text, reason text",
+)
+POSTINGS: Final = table(
+    "ledger.postings",
+    "customer_id uuid, version bigint, seq integer, kind text, debit text, credit text,"
+    " amount bigint, lot_id uuid, bucket text, active_from timestamptz, expires_at timestamptz,"
+    " program text, program_version integer, channel text, store text, product_group text,"
+    " occurred_at timestamptz, recorded_at timestamptz",
+)
+SOURCES: Final = table("ledger.sources", "source text, customer_id uuid, transaction_id uuid")
+ANSWERS: Final = table(
+    "ledger.idempotency_keys",
+    "key text, customer_id uuid, fingerprint bytea, status smallint, answer bytea,"
+    " recorded_at timestamptz",
+)
+LOTS: Final = table(
+    "ledger.lots",
+    "customer_id uuid, id uuid, bucket text, amount bigint, active_from timestamptz,"
+    " expires_at timestamptz, program text, program_version integer, occurred_at timestamptz,"
+    " available bigint, deferred bigint, held bigint, redeemed bigint, revoked bigint,"
+    " owed bigint, expired bigint, open boolean",
+)
+"""What large groups copy: the rows of `APPEND` and `NEW_LOTS`."""
 
 NEW_LOTS: Final = f"""
 INSERT INTO ledger.lots ({LOT_COLUMNS}, open)

@@ -22,6 +22,13 @@ SELECT * FROM unnest(
     $13::jsonb[], $14::uuid[], $15::text[])
 """,
     15,
+    "billing.receipts",
+    (
+        *("id uuid", "customer_id uuid", "channel text", "store text", "number text"),
+        *("occurred_at timestamptz", "recorded_at timestamptz", "total bigint"),
+        *("redeemed bigint", "accrued bigint", "lines jsonb", "payments jsonb"),
+        *("programs jsonb", "paid_by uuid", "codes text"),
+    ),
 )
 
 _READ = """
