@@ -1,9 +1,10 @@
-"""Carrying out many operations at once: prepared side by side, posted in large groups."""
+"""Carrying out many operations at once: looked up and prepared together, posted in large groups."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -13,14 +14,16 @@ from billing.adjustments.schemas import AdjustmentIn
 from billing.adjustments.service import Adjustments
 from billing.batches.runs import runs
 from billing.batches.schemas import BatchIn, OperationIn, ResultOut
+from billing.catalog.service import Catalog
 from billing.common.auth import Principal, Role
 from billing.common.decoding import decode_body
-from billing.common.errors import Conflict, Problem
+from billing.common.errors import Conflict, Overloaded, Problem
 from billing.common.problems import problem_document
 from billing.common.teller import Request, problem_of_fate, told
 from billing.common.wire import encode
+from billing.customers.directory import CustomerDirectory
 from billing.receipts.sale import SaleRequest
-from billing.receipts.schemas import AccrualIn, SaleIn
+from billing.receipts.schemas import AccrualIn, ReceiptIn, SaleIn
 from billing.receipts.service import Sales
 from billing.receipts.slip import Language
 from billing.redemptions.schemas import RedemptionIn
@@ -28,7 +31,7 @@ from billing.redemptions.service import Redemptions
 from billing.returns.schemas import ReturnIn
 from billing.returns.service import Returns
 from ledger.commands import Command
-from ledger.group import Aborted, Fate, Result
+from ledger.group import TURN, Aborted, Fate, Result
 from ledger.service import Ledger
 
 _log = structlog.get_logger()
@@ -53,18 +56,30 @@ _PATHS = {kind: f"/v1/{kind}s" for kind in _BODIES}
 Prepare = Callable[[Any, Any], Awaitable[Command]]
 
 
+class Draft(msgspec.Struct, frozen=True):
+    """An operation whose body was understood."""
+
+    kind: str
+    request: Request
+    body: Any
+
+
 class Batches:
     """Runs batches: `independent` or `atomic`."""
 
     def __init__(
         self,
         ledger: Ledger,
+        catalog: Catalog,
+        customers: CustomerDirectory,
         sales: Sales,
         redemptions: Redemptions,
         returns: Returns,
         adjustments: Adjustments,
     ) -> None:
         self._ledger = ledger
+        self._catalog = catalog
+        self._customers = customers
         self._prepare: dict[str, Prepare] = {
             "receipt": sales.prepare,
             "accrual": sales.prepare,
@@ -86,8 +101,39 @@ class Batches:
     async def _all_ready(
         self, principal: Principal, operations: Sequence[OperationIn], language: Language
     ) -> list[Command | Problem]:
-        ready = (self._ready(principal, one, language) for one in operations)
-        return await asyncio.gather(*ready)
+        """The command of each operation, or why it cannot be one."""
+        drafts: list[Draft | Problem] = []
+        for operation in operations:
+            drafts.append(_read(principal, operation, language))
+            if len(drafts) % TURN == 0:
+                await asyncio.sleep(0)
+        bodies = [draft.body for draft in drafts if isinstance(draft, Draft)]
+        with suppress(Overloaded):
+            # It keeps what it was asked for; what it could not answer is asked again, and told.
+            await self._catalog.products(sku for body in bodies for sku in _skus(body))
+        async with self._customers.foreseeing(body.customer for body in bodies if body.customer):
+            return await self._prepare_all(drafts)
+
+    async def _prepare_all(self, drafts: Sequence[Draft | Problem]) -> list[Command | Problem]:
+        """Prepare side by side: some must ask the database. One each, then others have a turn."""
+        prepared: dict[int, Command | Problem] = {}
+        rest = iter(enumerate(drafts))
+
+        async def work() -> None:
+            for at, draft in rest:
+                prepared[at] = await self._command(draft)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(work() for _ in range(min(TURN, len(drafts)))))
+        return [prepared[at] for at in range(len(drafts))]
+
+    async def _command(self, draft: Draft | Problem) -> Command | Problem:
+        if isinstance(draft, Problem):
+            return draft
+        try:
+            return await self._prepare[draft.kind](draft.request, draft.body)
+        except Problem as problem:
+            return problem
 
     async def _independent(self, prepared: Sequence[Command | Problem]) -> list[ResultOut]:
         commands = [one for one in prepared if isinstance(one, Command)]
@@ -96,23 +142,6 @@ class Batches:
         return [
             _problem(one) if isinstance(one, Problem) else _result(next(fates)) for one in prepared
         ]
-
-    async def _ready(
-        self, principal: Principal, operation: OperationIn, language: Language
-    ) -> Command | Problem:
-        """The command of an operation, or why it cannot be one."""
-        raw = bytes(operation.body)
-        try:
-            principal.require(*_MAY[operation.kind])
-            body = decode_body(raw, _BODIES[operation.kind])
-            with_slip = operation.kind in ("receipt", "accrual", "return")
-            kind = SaleRequest if with_slip else Request
-            request = kind(principal, operation.idempotency_key, None, _PATHS[operation.kind], raw)
-            if isinstance(request, SaleRequest):
-                request = msgspec.structs.replace(request, language=language)
-            return await self._prepare[operation.kind](request, body)
-        except Problem as problem:
-            return problem
 
     async def _atomic(
         self, operations: Sequence[OperationIn], prepared: Sequence[Command | Problem]
@@ -132,6 +161,24 @@ class Batches:
             except Aborted as aborted:
                 fates = aborted.fates
         return [_result(fate) if Aborted.failed(fate) else _problem(_ABORTED) for fate in fates]
+
+
+def _read(principal: Principal, operation: OperationIn, language: Language) -> Draft | Problem:
+    raw, kind = bytes(operation.body), operation.kind
+    try:
+        principal.require(*_MAY[kind])
+        body = decode_body(raw, _BODIES[kind])
+    except Problem as problem:
+        return problem
+    asked = (principal, operation.idempotency_key, None, _PATHS[kind], raw)
+    if kind in ("receipt", "accrual", "return"):
+        return Draft(kind, SaleRequest(*asked, language=language), body)
+    return Draft(kind, Request(*asked), body)
+
+
+def _skus(body: Any) -> list[str]:
+    receipt: ReceiptIn | None = getattr(body, "receipt", None)
+    return [line.sku for line in receipt.lines] if receipt else []
 
 
 _ABORTED = Conflict(

@@ -10,7 +10,7 @@ import msgspec
 
 from billing.common.errors import FieldError, ValidationFailed
 from billing.common.faults import find_faults, token
-from billing.common.wire import read_hook
+from billing.common.wire import read_again_hook, read_hook
 
 T = TypeVar("T")
 
@@ -21,8 +21,7 @@ def decode_body(raw: bytes, kind: type[T]) -> T:
         # PostgreSQL has no place for NUL; the search is cheap, the walk is for the rare hit.
         if b"\\u0000" in raw:
             _refuse_nul(msgspec.json.decode(raw))
-        value: T = _decoder(cast(Any, kind)).decode(raw)
-        return value
+        return _decode(raw, kind)
     except msgspec.ValidationError as error:
         raise _explain(raw, kind, str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -53,9 +52,23 @@ def decode_query(raw: bytes, kind: type[T]) -> T:
         raise ValidationFailed(find_faults(values, kind, "/query", strict=False)) from None
 
 
+def _decode(raw: bytes, kind: type[T]) -> T:
+    fast, exact = _decoders(cast(Any, kind))
+    value: T
+    try:
+        value = fast.decode(raw)
+    except msgspec.ValidationError:
+        value = exact.decode(raw)
+    return value
+
+
 @cache
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind, dec_hook=read_hook)
+def _decoders(kind: Any) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]:
+    """One that remembers short texts, and one that reads everything."""
+    return (
+        msgspec.json.Decoder(kind, dec_hook=read_again_hook),
+        msgspec.json.Decoder(kind, dec_hook=read_hook),
+    )
 
 
 def _explain(raw: bytes, kind: Any, message: str) -> ValidationFailed:

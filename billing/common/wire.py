@@ -129,15 +129,18 @@ def read_hook(kind: type, value: Any) -> Any:
     from_wire = getattr(kind, "from_wire", None)
     if from_wire is None:
         raise NotImplementedError(f"{kind} is not a wire type")
-    # Skus, groups and prices come again and again; a time or a long text does not.
-    if type(value) is str and len(value) <= MAX_CODE and kind is not Instant:
-        return _read_again(kind, value)
     return from_wire(value)
 
 
-@lru_cache(maxsize=32_768)
-def _read_again(kind: Any, value: str) -> Any:
-    return kind.from_wire(value)
+@lru_cache(maxsize=65_536)
+def read_again_hook(kind: type, value: Any) -> Any:
+    """`read_hook` for what comes again and again: skus, groups, prices, times of a receipt.
+
+    Raises ValueError for what is too long to be kept, too; `read_hook` then tells.
+    """
+    if type(value) is not str or len(value) > MAX_CODE:
+        raise ValueError("is not kept")
+    return read_hook(kind, value)
 
 
 def write_hook(value: Any) -> Any:

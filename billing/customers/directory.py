@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from billing.common.batch import Batcher, Load
 from billing.common.db import Database
-from billing.common.errors import NotFound, ValidationFailed
+from billing.common.errors import NotFound, Overloaded, ValidationFailed
 from billing.customers.model import Customer, normalise_phone
 from billing.customers.schemas import CustomerRef
 from billing.customers.vault import Vault
@@ -29,6 +31,10 @@ SELECT k.card AS key, {_FIELDS}
   JOIN billing.customers c ON c.id = k.customer_id
  WHERE k.card = ANY($1::text[])
 """  # noqa: S608
+
+Foreseen = Mapping[CustomerRef, Customer | None]
+
+_foreseen: ContextVar[Foreseen | None] = ContextVar("foreseen customers", default=None)
 
 
 class CustomerDirectory:
@@ -54,26 +60,62 @@ class CustomerDirectory:
         `pointer` is where the name stood in the request. Raises ValidationFailed for what cannot
         be a phone, Overloaded when the database is away.
         """
+        look_up, key = self._named(customer_id, phone, card, pointer)
+        return await look_up.get(key)
+
+    def _named(
+        self, customer_id: UUID | None, phone: str | None, card: str | None, pointer: str
+    ) -> tuple[Batcher[Any, Customer], UUID | bytes | str]:
+        """Where a customer of this name is looked up, and by which key."""
         if customer_id is not None:
-            return await self._by_id.get(customer_id)
+            return self._by_id, customer_id
         if phone is not None:
             try:
                 normal = normalise_phone(phone, self._region)
             except ValueError as error:
                 raise ValidationFailed.at(f"{pointer}/phone", str(error)) from None
-            return await self._by_phone.get(self._vault.phone_hash(normal))
+            return self._by_phone, self._vault.phone_hash(normal)
         if card is not None:
-            return await self._by_card.get(card)
+            return self._by_card, card
         raise ValidationFailed.at(pointer, "needs one of customer_id, phone, card")
 
     async def require(self, ref: CustomerRef, pointer: str = "/customer") -> Customer:
         """The customer a request names. Raises NotFound, and what `resolve` raises."""
-        found = await self.resolve(
-            customer_id=ref.customer_id, phone=ref.phone, card=ref.card, pointer=pointer
-        )
+        foreseen = _foreseen.get()
+        if foreseen is not None and ref in foreseen:
+            found = foreseen[ref]
+        else:
+            found = await self.resolve(
+                customer_id=ref.customer_id, phone=ref.phone, card=ref.card, pointer=pointer
+            )
         if found is None:
             raise NotFound(f"No customer has this {ref.kind}; register the customer first.")
         return found
+
+    @asynccontextmanager
+    async def foreseeing(self, refs: Iterable[CustomerRef]) -> AsyncIterator[None]:
+        """Inside, `require` knows the customers of `refs`, as committed on entering, at once.
+
+        What cannot be found out beforehand `require` tries again, and says why it cannot.
+        """
+        token = _foreseen.set(await self._foresee(refs))
+        try:
+            yield
+        finally:
+            _foreseen.reset(token)
+
+    async def _foresee(self, refs: Iterable[CustomerRef]) -> Foreseen:
+        wanted: dict[Batcher[Any, Customer], dict[CustomerRef, UUID | bytes | str]] = {}
+        for ref in refs:
+            with suppress(ValidationFailed):
+                look_up, key = self._named(ref.customer_id, ref.phone, ref.card, "")
+                wanted.setdefault(look_up, {})[ref] = key
+        foreseen: dict[CustomerRef, Customer | None] = {}
+        with suppress(Overloaded):
+            for look_up, keys in wanted.items():
+                found = await look_up.get_many(keys.values())
+                foreseen |= {ref: found.get(key) for ref, key in keys.items()}
+        return foreseen
 
 
 async def customers_by_id(database: Database, ids: list[UUID]) -> Mapping[UUID, Customer]:

@@ -144,3 +144,17 @@ def test_query_parameters_too(raw: bytes, pointer: str, words: str) -> None:
 def test_a_good_query_is_read() -> None:
     assert decode_query(b"limit=5&phone=%2B7", Query) == Query(5, "+7")
     assert decode_query(b"", Query) == Query()
+
+
+def test_a_time_too_long_to_be_remembered_is_read_all_the_same() -> None:
+    good = {**_GOOD, "at": f"2026-11-21T14:03:00.{'0' * 80}+03:00"}
+    short, long = (decode_body(msgspec.json.encode(body), Body) for body in (_GOOD, good))
+    assert short == long
+    with pytest.raises(ValidationFailed) as fault:
+        decode_body(msgspec.json.encode({**_GOOD, "number": "x" * 80}), Body)
+    assert [(one.pointer, one.detail) for one in fault.value.errors] == [
+        ("/number", "must have 1 to 64 characters")
+    ]
+    with pytest.raises(ValidationFailed) as fault:
+        decode_body(msgspec.json.encode({**_GOOD, "number": ["1"]}), Body)
+    assert [one.pointer for one in fault.value.errors] == ["/number"]

@@ -103,3 +103,28 @@ def test_only_verified_customers_collect_and_spend(status: Status, code: str) ->
         customer.must_be_active()
     assert refused.value.code == code
     Customer(uuid7(), "verified", "", [], datetime.now(UTC)).must_be_active()
+
+
+async def test_foreseen_customers_are_those_of_the_moment_of_entering(
+    directory: CustomerDirectory,
+    admin: httpx.AsyncClient,
+    phone: Callable[[], str],
+    unique: Callable[[str], str],
+) -> None:
+    number, card = phone(), unique("card")
+    made = (await admin.post(PATH, json={"phone": number, "cards": [card]})).json()
+    by_phone, by_card = CustomerRef(phone=number), CustomerRef(card=card)
+    stranger, wrong = CustomerRef(customer_id=uuid7()), CustomerRef(phone="12")
+    async with directory.foreseeing([by_phone, stranger, wrong]):
+        await admin.patch(f"{PATH}/{made['id']}", json={"status": "verified"})
+        # Also for the tasks that work on it; whom nobody foresaw is looked up now.
+        foreseen, fresh = await asyncio.gather(
+            directory.require(by_phone), directory.require(by_card)
+        )
+        assert (foreseen.status, fresh.status) == ("unverified", "verified")
+        with pytest.raises(NotFound, match="this id"):
+            await directory.require(stranger)
+        with pytest.raises(ValidationFailed) as fault:
+            await directory.require(wrong)
+        assert fault.value.errors[0].pointer == "/customer/phone"
+    assert (await directory.require(by_phone)).status == "verified"
