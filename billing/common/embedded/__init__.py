@@ -2,6 +2,7 @@
 
 account.py    which operating system user the servers run as
 process.py    starting, watching and finding a server's process
+memory.py     how much of the machine's memory PostgreSQL takes
 postgres.py   EmbeddedPostgres
 bootstrap.py  the roles and databases of a new cluster
 redis.py      EmbeddedRedis

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from billing.common.embedded.account import Account, choose_account
 from billing.common.embedded.bootstrap import API, DATABASE, OWNER, bootstrap
+from billing.common.embedded.memory import shared_buffers_mib
 from billing.common.embedded.process import (
     EmbeddedError,
     FolderLock,
@@ -35,10 +36,12 @@ CONFIGURATION = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "100",
-    "shared_buffers": "256MB",
+    "shared_buffers": f"{shared_buffers_mib()}MB",
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
-    "wal_compression": "on",
+    # These binaries know pglz only. It took more time than all else a receipt costs the server,
+    # once the ledger had ten million postings and each receipt touched pages of its own.
+    "wal_compression": "off",
     "synchronous_commit": "on",
     "track_io_timing": "on",
     "timezone": "UTC",

@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from billing.common.embedded import EmbeddedError, EmbeddedPostgres, EmbeddedRedis
+from billing.common.embedded.memory import LEAST_MIB, MOST_MIB, shared_buffers_mib
 
 ABANDON = """
 import os, sys
@@ -172,3 +173,12 @@ def _lives(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def test_postgres_takes_an_eighth_of_the_memory_within_bounds(tmp_path: Path) -> None:
+    limit = tmp_path / "memory.max"
+    for said, expected in (("2147483648", 256), ("1048576", LEAST_MIB)):
+        limit.write_text(said)
+        assert shared_buffers_mib(limit) == expected
+    limit.write_text("max")
+    assert shared_buffers_mib(limit) == shared_buffers_mib(tmp_path / "none") <= MOST_MIB
