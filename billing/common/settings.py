@@ -57,6 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     default_hold_seconds: int
     return_grace: str | None
     """For how long expired points that a return restores are given anew, ISO 8601; None: not."""
+    expiry_notice_days: tuple[int, ...]
+    """How many days before points expire their owner is told, each; empty: not at all."""
     default_region: str
     """Country of phones written without a code, ISO 3166."""
     log_level: str
@@ -99,6 +101,7 @@ def load_settings(environ: Mapping[str, str], *, needs: Collection[str] = ()) ->
             "BONUS_HOLD_SECONDS", "900", values.between(1, 30 * 86_400), "900"
         ),
         return_grace=read("BONUS_RETURN_GRACE", "", values.period, "P30D"),
+        expiry_notice_days=read("BONUS_EXPIRY_NOTICE_DAYS", "7", values.days_ahead, "30,7"),
         default_region=read("BONUS_PHONE_REGION", "RU", values.region, "RU"),
         log_level=read("BONUS_LOG_LEVEL", "info", values.log_level, "info"),
     )

@@ -100,6 +100,19 @@ def period(value: str) -> str | None:
     return value or None
 
 
+def days_ahead(value: str) -> tuple[int, ...]:
+    """`30,7` as (30, 7); `off` as none."""
+    if value == "off":
+        return ()
+    try:
+        days = sorted({between(1, 365)(one.strip()) for one in value.split(",")}, reverse=True)
+    except ValueError:
+        days = []
+    if not 1 <= len(days) <= 10:
+        raise ValueError("must be one to ten whole numbers of days from 1 to 365, or off")
+    return tuple(days)
+
+
 def region(value: str) -> str:
     if not (len(value) == 2 and value.isascii() and value.isalpha() and value.isupper()):
         raise ValueError("must be a country of two capital letters")
