@@ -14,8 +14,12 @@ from bench.load import Client, sale
 BATCH = 1000
 
 
-async def batch_rate(client: Client, database: Database, batches: int, at_once: int = 4) -> float:
-    """Accruals per second, a few batches on their way at once; bodies are made beforehand."""
+AT_ONCE = 12
+"""Connections: an importer's, and enough that every API process gets some of them."""
+
+
+async def batch_rate(client: Client, database: Database, batches: int) -> float:
+    """Accruals per second over `AT_ONCE` connections; bodies are made beforehand."""
     import asyncio
 
     requests = [client.post("/v1/batches", _batch(database)) for _ in range(batches)]
@@ -29,7 +33,7 @@ async def batch_rate(client: Client, database: Database, batches: int, at_once: 
                 if len(results) != BATCH or any(one["status"] != 201 for one in results):
                     raise RuntimeError(f"answer {status}: {body[:500]!r}")
 
-    await asyncio.gather(*(till() for _ in range(at_once)))
+    await asyncio.gather(*(till() for _ in range(AT_ONCE)))
     return batches * BATCH / (time.perf_counter() - started)
 
 

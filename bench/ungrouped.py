@@ -13,8 +13,8 @@ from bench.load import some_sale
 from billing.app.services import Services
 from billing.common.auth import Principal
 from billing.common.decoding import decode_body
+from billing.receipts.sale import SaleRequest
 from billing.receipts.schemas import SaleIn
-from billing.receipts.service import SaleRequest
 from ledger.commands import Command
 from ledger.group import run_group
 from ledger.service import Ledger
