@@ -95,13 +95,15 @@ class Revoke(Struct, frozen=True):
 
 
 class Restore(Struct, frozen=True):
-    """Give back what `transaction_id` redeemed: all that is left of it, or `points` of it.
+    """Give back what `transaction_id` redeemed: all that is left of it, `points` of it (last
+    taken, first returned), or `parts`: (lot, product group, amount).
 
-    Points return to their own lots, last taken first returned, with the lots' own expiry.
+    Points return to their own lots, with the lots' own expiry.
     """
 
     transaction_id: UUID
     points: int | None = None
+    parts: tuple[tuple[UUID, str | None, int], ...] | None = None
 
 
 class Adjust(Struct, frozen=True):

@@ -14,7 +14,7 @@ from ledger.draft import Draft
 from ledger.errors import Refusal
 from ledger.flows import Kind
 from ledger.model import Lot, Posting, points_text
-from ledger.state import CorrectionTarget, CustomerState
+from ledger.state import CorrectionTarget
 
 LotShare = tuple[UUID, str | None]
 
@@ -40,7 +40,15 @@ def revoke(draft: Draft, step: Revoke, target: CorrectionTarget) -> None:
 def restore(draft: Draft, step: Restore, target: CorrectionTarget) -> None:
     """redeemed → available, same lot; as much debt as the lot's revocation left is paid first."""
     draft.corrects = target.id
-    for lot_id, product_group, amount in restorable(draft.state, target, step.points):
+    left = _left(target, ("redeem", "capture"), ("restore",))
+    parts = step.parts
+    if parts is None:
+        parts = _last_taken(target, left, step.points)
+    for lot_id, product_group, amount in parts:
+        key = (lot_id, product_group)
+        if amount > left.get(key, 0):
+            raise _exceeds(target, amount, left.get(key, 0))
+        left[key] -= amount
         draft.post(
             "restore", "redeemed", "available", amount, draft.state.lots[lot_id], product_group
         )
@@ -48,24 +56,17 @@ def restore(draft: Draft, step: Restore, target: CorrectionTarget) -> None:
         draft.post("settle", "available", "debt", settled(lot, amount, draft.state.debt), lot)
 
 
-def restorable(
-    state: CustomerState, target: CorrectionTarget, points: int | None = None
-) -> list[tuple[UUID, str | None, int]]:
-    """Where `points` (None: all that is left) of what `target` redeemed go back to, by lot and
-    product group: last taken, first returned. Raises Refusal correction_exceeds."""
-    left = _left(target, ("redeem", "capture"), ("restore",))
-    redeemed = {lot_id: state.lots[lot_id].redeemed for lot_id, _ in left}
-    wanted = rest = sum(left.values()) if points is None else points
+def _last_taken(
+    target: CorrectionTarget, left: dict[LotShare, int], points: int | None
+) -> tuple[tuple[UUID, str | None, int], ...]:
+    rest = sum(left.values()) if points is None else points
+    if rest > sum(left.values()):
+        raise _exceeds(target, rest, sum(left.values()))
     parts: list[tuple[UUID, str | None, int]] = []
-    for (lot_id, product_group), amount in reversed(list(left.items())):
-        part = min(amount, rest, redeemed[lot_id])
-        rest -= part
-        redeemed[lot_id] -= part
-        if part:
-            parts.append((lot_id, product_group, part))
-    if rest:
-        raise _exceeds(target, wanted, wanted - rest)
-    return parts
+    for key, amount in reversed(list(left.items())):
+        parts.append((*key, min(amount, rest)))
+        rest -= parts[-1][2]
+    return tuple(parts)
 
 
 def settled(lot: Lot, restored: int, debt: int) -> int:

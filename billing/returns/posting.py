@@ -19,11 +19,12 @@ from billing.programs.model import ProgramVersion, Situation
 from billing.receipts.schemas import Quantity
 from billing.returns import store
 from billing.returns.counting import counted_back
+from billing.returns.giving import Part, Spent
 from billing.returns.keeping import kept
 from billing.returns.model import Given, Progress, Sold, by_line
 from billing.returns.taking import Lots, Taking
 from ledger.commands import Adjust, Fact, Facts, IfSpent, Restore, Revoke, Row, Step, View
-from ledger.corrections import restorable, settled
+from ledger.corrections import settled
 from ledger.errors import Refusal
 from ledger.flows import Bucket
 from ledger.model import Lot
@@ -83,6 +84,7 @@ class Returning:
         self._occurred_at = occurred_at
         self._reissue = reissue
         self._fact = store.given_fact(receipt.customer_id, receipt.id)
+        self._groups = {line.number: line.group for line in receipt.sold.lines}
 
     @property
     def facts(self) -> tuple[Fact, ...]:
@@ -109,7 +111,7 @@ class Returning:
         )
         seen = {self._fact: (*view.facts[self._fact], (store.kept_json(lines),)), **facts}
         self._decision = Decision(receipt.id, lines, rows, seen)
-        steps = self._restoring(view, sum(restored.values()))
+        steps = self._restoring(view, restored)
         return (*steps, *self._revoking(taken))
 
     def decided(self) -> Decision:
@@ -142,33 +144,42 @@ class Returning:
         """What is taken of each program that gave."""
         target = view.targets[self._receipt.id]
         lots = Lots(target.postings, view.state.lots, given)
-        groups = {line.number: line.group for line in self._receipt.sold.lines}
         taken: list[Taking] = []
         for earned in self._receipt.sold.earned:
             points = after.revoked(earned) - before.revoked(earned)
             lines = by_line(earned, points, after, given, returned)
-            taken.append(lots.take(earned, lines, groups))
+            taken.append(lots.take(earned, lines, self._groups))
         return taken
 
-    def _restoring(self, view: View, points: int) -> list[Step]:
+    def _restoring(self, view: View, restored: Mapping[int, int]) -> list[Step]:
         """Back to their own lots; what would expire there at once is given anew, if it may be."""
-        if points == 0:
+        if not any(restored.values()):
             return []
         target = self._redeeming(view)
+        # Every return of the sale corrects the sale, also when an earlier redemption paid it.
+        spent = Spent(target.postings, view.targets[self._receipt.id].corrections)
+        sums: Counter[tuple[UUID, str | None]] = Counter()
+        for number, points in restored.items():
+            for lot_id, group, part in spent.give(self._groups[number], points):
+                sums[lot_id, group] += part
+        parts = tuple((*cell, points) for cell, points in sums.items())
+        return [Restore(target.id, None, parts), *self._reissuing(view, parts)]
+
+    def _reissuing(self, view: View, parts: Sequence[Part]) -> list[Step]:
         until = self._reissue(max(self._occurred_at, view.recorded_at))
+        if until is None:
+            return []
         reissued: Counter[Bucket] = Counter()
         debt = view.state.debt
         owed: Counter[UUID] = Counter()
-        for lot_id, _, part in restorable(view.state, target, points) if until else ():
+        for lot_id, _, part in parts:
             lot = view.state.lots[lot_id]
             pays = settled(replace(lot, owed=lot.owed - owed[lot_id]), part, debt)
             owed[lot_id] += pays
             debt -= pays
             if _is_over(lot, view.recorded_at):
                 reissued[lot.bucket] += part - pays
-        steps: list[Step] = [Restore(target.id, points)]
-        steps += [Adjust(n, bucket, None, until) for bucket, n in reissued.items() if n]
-        return steps
+        return [Adjust(n, bucket, None, until) for bucket, n in reissued.items() if n]
 
     def _redeeming(self, view: View) -> CorrectionTarget:
         """The transaction whose points paid: the sale's own, or one before it."""

@@ -78,3 +78,19 @@ async def test_a_lot_takes_back_no_more_than_it_gave(one: Customer, clock: Clock
     assert (no.value.code, no.value.members) == ("correction_exceeds", {"left": 8})
     await one.restore(spent, 8)
     assert await one.left(first, second) == [10, 10]
+
+
+async def test_parts_of_a_redemption_go_where_they_are_said_to(one: Customer) -> None:
+    """By lot and product group, never more than was taken of each."""
+    first = await one.give(10, expires=100)
+    second = await one.give(10, expires=200)
+    spread: c.Spread = lambda n: (("milk", 5), ("tea", n - 5))  # noqa: E731
+    spent = await one.do("redemption", c.Redeem(15, None, spread))
+    (lot_id, *_) = [p.lot_id for p in spent.postings if p.product_group == "milk"]
+    back = await one.do("return", c.Restore(spent.id, None, ((lot_id, "milk", 4),)))
+    assert [(p.product_group, p.amount) for p in back.postings] == [("milk", 4)]
+    assert await one.left(first, second) == [4, 5]
+    for amount in (2, 1_000):
+        with pytest.raises(Refusal) as no:
+            await one.do("return", c.Restore(spent.id, None, ((lot_id, "milk", amount),)))
+        assert (no.value.code, no.value.members) == ("correction_exceeds", {"left": 1})

@@ -204,6 +204,21 @@ async def test_finance_sees_what_a_return_took_by_product_group(counter: Counter
     ]
 
 
+async def test_finance_sees_what_a_return_gave_by_product_group(counter: Counter) -> None:
+    await counter.give("+10.00", expires_at=(counter.clock.now + DAY).isoformat())
+    await counter.give("+20.00")
+    lines = [counter.line(1, "60.00", "3", "a"), counter.line(2, "30.00", group="b")]
+    sale = await counter.sell(*lines, points="30.00")
+    moved = []
+    for number in (1, 2, 1, 1):
+        back = await counter.take_back(sale, {number: "1"})
+        posted = await counter.get(f"/v1/ledger/transactions/{back['id']}")
+        moved.append({(p["product_group"], p["points"]) for p in posted["postings"]})
+    a, b = f"a-{counter.number}", f"b-{counter.number}"
+    assert moved == [{(a, "6.66")}, {(b, "10.00")}, {(a, "3.34"), (a, "3.33")}, {(a, "6.67")}]
+    assert [lot["available"] for lot in await counter.lots()] == ["10.00", "20.00"]
+
+
 async def test_whole_points_left_by_rounding_are_carried(counter: Counter) -> None:
     """5 whole points of three equal lines: 1, 2, 2; no line gives more than it earned."""
     rounding = {"mode": "down", "step": "1", "per": "receipt"}

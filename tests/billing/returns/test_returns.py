@@ -131,8 +131,10 @@ async def test_what_a_redemption_before_the_sale_paid_goes_back_to_it(
     sold = done(
         await counter.post("/v1/receipts", sale | {"redeem": {"redemption_id": paid["id"]}})
     )
+    between = await counter.sell("3.00", points="3.00")
     for _ in range(3):
         assert (await counter.take_back(sold, {1: "1"}))["restored"] == "5.00"
+    assert (await counter.take_back(between))["restored"] == "3.00"
     last = await counter.take_back(sold)
     assert (last["restored"], last["revoked"]) == ("5.00", "0.50")
     after = await counter.lots()
