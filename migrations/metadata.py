@@ -7,13 +7,15 @@ import importlib.util
 import pkgutil
 
 import billing
+import integrations
 from billing.common.tables import metadata as billing_tables
 from ledger.tables import metadata as ledger_tables
 
 SCHEMAS = ("ledger", "billing")
 TARGETS = [ledger_tables, billing_tables]
 
-for feature in pkgutil.iter_modules(billing.__path__):
-    tables = f"billing.{feature.name}.tables"
-    if feature.ispkg and importlib.util.find_spec(tables):
-        importlib.import_module(tables)
+for package in (billing, integrations):
+    for feature in pkgutil.iter_modules(package.__path__):
+        tables = f"{package.__name__}.{feature.name}.tables"
+        if feature.ispkg and importlib.util.find_spec(tables):
+            importlib.import_module(tables)
