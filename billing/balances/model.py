@@ -82,10 +82,11 @@ def _holds(state: CustomerState, zone: ZoneInfo) -> list[Document]:
 def receipt_of(source: str | None) -> str | None:
     """The receipt number in a transaction's source; None when no receipt stands behind it.
 
-    Sources of receipts are `sale/s/<store>/<number>` and `sale/c/<channel>/<number>`, and
-    `redemption/…` likewise.
+    Sources of receipts are `sale/s/<store>/<number>` and `sale/c/<channel>/<number>`;
+    `redemption/…` and `return/…` (the number of the return) likewise.
     """
     parts = (source or "").split("/", 3)
-    if len(parts) < 4 or parts[0] not in ("sale", "redemption") or parts[1] not in ("s", "c"):
+    kinds = ("sale", "redemption", "return")
+    if len(parts) < 4 or parts[0] not in kinds or parts[1] not in ("s", "c"):
         return None
     return parts[3] or None

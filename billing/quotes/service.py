@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -27,9 +27,6 @@ from ledger.commands import View
 from ledger.errors import Refusal
 from ledger.service import Ledger
 from ledger.state import CustomerState
-
-_APART = timedelta(days=1)
-"""How far the sale may be from the moment that was quoted for."""
 
 
 class Quotes:
@@ -76,7 +73,8 @@ class Quotes:
         Raises Conflict quote_stale for an id that cannot be of a quote for this basket.
         """
         moment = promise.moment_of(quote_id)
-        if moment is None or abs(moment - basket.occurred_at) > _APART:
+        if moment is None or _day(moment, basket) != _day(basket.occurred_at, basket):
+            # Limits per day and birthdays are of one day.
             raise Conflict("quote_stale", _STALE)
 
         def make(deal: Deal, paid: Sequence[int]) -> Check:
@@ -95,6 +93,13 @@ _STALE = (
     "Prices, programs, the balance or the basket changed since, or the quote is too old; "
     "ask for a new quote."
 )
+
+
+def _day(moment: datetime, basket: Basket) -> date | None:
+    try:
+        return moment.astimezone(ZoneInfo(basket.timezone)).date()
+    except OverflowError:
+        return None
 
 
 def _points(asked: PointsOrMax | None, most: int, deal: Deal, state: CustomerState) -> int:

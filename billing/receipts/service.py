@@ -32,6 +32,7 @@ from billing.receipts.schemas import (
 )
 from billing.redemptions.model import kept_payable
 from billing.redemptions.store import read_redemption, redemption_source
+from billing.returns.stored import returns_of
 from ledger import reads
 from ledger.commands import Command
 from ledger.model import Transaction
@@ -179,14 +180,7 @@ class Sales:
             payments=msgspec.json.decode(row["payments"]),
             programs=msgspec.json.decode(row["programs"]),
             postings=postings,
-            returns=[
-                {
-                    "transaction_id": one.id,
-                    "kind": one.kind,
-                    "occurred_at": one.occurred_at.astimezone(zone),
-                }
-                for one in corrections
-            ],
+            returns=await returns_of(self._database, transaction.customer_id, row["id"], zone),
         )
 
     async def _find(self, place_code: str, number: str) -> tuple[Transaction, asyncpg.Record]:
