@@ -4,6 +4,7 @@ broker.py     the queue: Redis, and an explicit list of middleware
 actors.py     what workers do, each naming one function of the layers below
 ledger.py     the ledger a worker process keeps open
 jobs.py       the kinds of jobs, and what their work needs
+campaigns.py  what running campaigns needs
 scenarios.py  what posting scenarios needs besides
 waking.py     how other processes wake a worker
 worker.py     a worker process

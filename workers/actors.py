@@ -6,6 +6,7 @@ import dramatiq
 from dramatiq import Broker
 
 from ledger.sweep import post_due
+from workers.campaigns import OpenCampaigns
 from workers.jobs import OpenJobs
 from workers.ledger import OpenLedger
 from workers.scenarios import OpenScenarios
@@ -13,6 +14,7 @@ from workers.scenarios import OpenScenarios
 POST_DUE = "post_due"
 POST_DUE_LIMIT = 1000
 RUN_JOBS = "run_jobs"
+RUN_CAMPAIGNS = "run_campaigns"
 POST_SCENARIOS = "post_scenarios"
 POST_SCENARIOS_LIMIT = 1000
 
@@ -21,7 +23,13 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 
 
-def declare(broker: Broker, opened: OpenLedger, jobs: OpenJobs, scenarios: OpenScenarios) -> None:
+def declare(
+    broker: Broker,
+    opened: OpenLedger,
+    jobs: OpenJobs,
+    scenarios: OpenScenarios,
+    campaigns: OpenCampaigns,
+) -> None:
     """Register the actors with the broker. Times are in milliseconds."""
 
     async def post_all_due() -> None:
@@ -66,3 +74,15 @@ def declare(broker: Broker, opened: OpenLedger, jobs: OpenJobs, scenarios: OpenS
         max_age=2 * MINUTE,  # the scheduler sends a fresh one every minute
         time_limit=10 * MINUTE,
     )(post_all_scenarios)
+
+    async def run_campaigns() -> None:
+        """Campaigns that are due, in turns; it comes to an end in time and is sent again."""
+        await campaigns.runner.run_all()
+
+    dramatiq.actor(
+        broker=broker,
+        actor_name=RUN_CAMPAIGNS,
+        max_retries=0,  # the scheduler's next message goes on with what is left
+        max_age=2 * MINUTE,
+        time_limit=30 * MINUTE,
+    )(run_campaigns)

@@ -7,6 +7,7 @@ from dramatiq.middleware import AgeLimit, AsyncIO, Retries, TimeLimit
 
 from billing.common.settings import Settings
 from workers.actors import declare
+from workers.campaigns import OpenCampaigns
 from workers.jobs import OpenJobs
 from workers.ledger import OpenLedger
 from workers.redis import NAMESPACE, connect
@@ -18,11 +19,21 @@ def make_broker(settings: Settings) -> RedisBroker:
     opened = OpenLedger(settings.database_url)
     jobs = OpenJobs(settings, opened)
     scenarios = OpenScenarios(settings, opened)
+    campaigns = OpenCampaigns(settings, opened)
     broker = RedisBroker(  # type: ignore[no-untyped-call]
         client=connect(settings.redis_url),
         namespace=NAMESPACE,
         # The defaults also hold callbacks, pipelines and shutdown notices: none is used here.
-        middleware=[AgeLimit(), TimeLimit(), Retries(), AsyncIO(), opened, jobs, scenarios],
+        middleware=[
+            AgeLimit(),
+            TimeLimit(),
+            Retries(),
+            AsyncIO(),
+            opened,
+            jobs,
+            scenarios,
+            campaigns,
+        ],
     )
-    declare(broker, opened, jobs, scenarios)
+    declare(broker, opened, jobs, scenarios, campaigns)
     return broker

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dramatiq import Broker, Middleware, Worker
 from dramatiq.asyncio import async_to_sync
 
+from billing.campaigns.preview import KIND as CAMPAIGN_PREVIEW
 from billing.common.db import Database
 from billing.common.settings import Settings
 from billing.jobs.model import Work
 from billing.jobs.runner import JobRunner
 from billing.simulations.model import SIMULATION
 from billing.simulations.simulator import Simulator
+from workers.campaigns import previewer
 from workers.ledger import OpenLedger
 
 CONNECTIONS = 2
@@ -21,7 +23,10 @@ CONNECTIONS = 2
 def kinds_of(database: Database, opened: OpenLedger, settings: Settings) -> Mapping[str, Work]:
     """The work of every kind of job."""
     pool = opened.ledger.report_pool
-    return {SIMULATION: Simulator(database, pool, settings.timezone.key).run}
+    return {
+        SIMULATION: Simulator(database, pool, settings.timezone.key).run,
+        CAMPAIGN_PREVIEW: previewer(database, opened, settings).run,
+    }
 
 
 class OpenJobs(Middleware):

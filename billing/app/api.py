@@ -13,6 +13,7 @@ from billing.app.pages import PAGES
 from billing.app.services import build_services
 from billing.balances.routes import OPERATIONS as BALANCES
 from billing.batches.routes import OPERATIONS as BATCHES
+from billing.campaigns.routes import OPERATIONS as CAMPAIGNS
 from billing.catalog.routes import OPERATIONS as CATALOG
 from billing.common.http import Operation, Runtime, bind, request_id_of
 from billing.common.problems import as_problem, problem_answer
@@ -34,6 +35,7 @@ OPERATIONS: list[Operation] = [
     *CUSTOMERS,
     *PROGRAMS,
     *SIMULATIONS,
+    *CAMPAIGNS,
     *JOBS,
     *QUOTES,
     *RECEIPTS,

@@ -52,6 +52,7 @@ _TAGS = {
     "Catalog": "Channels, stores, product groups and products, by the chain's own codes.",
     "Customers": "Registering, finding and changing customers; personal data is kept encrypted.",
     "Programs": "What earns points: drafts, published versions that never change, archive.",
+    "Campaigns": "Points for many customers at a time, once or by a calendar.",
     "Jobs": "Long work that was asked for: how far it is, and its result.",
     "Sales": "The till's main call, and posted receipts.",
     "Redemptions": "Paying with points apart from the sale: at once, or held and then captured.",

@@ -6,6 +6,7 @@ import gc
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import migrations
 from billing.adjustments.service import Adjustments
 from billing.app.sampling import Sampler
 from billing.batches.service import Batches
+from billing.campaigns.service import Campaigns
+from billing.campaigns.upload import Lists
 from billing.catalog.service import Catalog
 from billing.common.db import Database
 from billing.common.metrics import Metrics
@@ -42,7 +45,7 @@ from billing.scenarios.waiting import WaitingScenarios
 from billing.simulations.service import Simulations
 from ledger.group import Clock
 from ledger.service import Ledger, utc_now
-from workers.actors import RUN_JOBS
+from workers.actors import RUN_CAMPAIGNS, RUN_JOBS
 from workers.waking import Waker
 
 
@@ -71,6 +74,8 @@ class Services:
     waker: Waker
     jobs: Jobs
     simulations: Simulations
+    campaigns: Campaigns
+    lists: Lists
     events: Events
     waiting_scenarios: WaitingScenarios
     zone: ZoneInfo
@@ -166,6 +171,16 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
     metrics = Metrics()
     waker = Waker(settings.redis_url)
     jobs = Jobs(database, partial(waker.wake, RUN_JOBS))
+    campaigns = Campaigns(
+        database,
+        catalog,
+        jobs,
+        clock,
+        partial(waker.wake, RUN_CAMPAIGNS),
+        zone=settings.timezone,
+        approval_points=settings.campaign_approval_points,
+        catch_up=timedelta(days=settings.campaign_catch_up_days),
+    )
     return Services(
         settings=settings,
         database=database,
@@ -190,6 +205,8 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         waker=waker,
         jobs=jobs,
         simulations=Simulations(database, catalog, jobs),
+        campaigns=campaigns,
+        lists=Lists(campaigns, directory),
         zone=settings.timezone,
     )
 

@@ -54,9 +54,7 @@ campaigns = Table(
         "'cancelled', 'failed')",
         name="state",
     ),
-    Index(
-        "campaigns_next_run_at_idx", "next_run_at", postgresql_where=text("state = 'scheduled'")
-    ),
+    Index("campaigns_next_run_at_idx", "next_run_at", postgresql_where=text("state = 'scheduled'")),
 )
 
 campaign_audience = Table(
@@ -90,9 +88,7 @@ campaign_runs = Table(
         "state IN ('running', 'finished', 'cancelled', 'failed', 'skipped')", name="state"
     ),
     UniqueConstraint("code", "scheduled_at"),
-    Index(
-        "campaign_runs_started_at_idx", "started_at", postgresql_where=text("state = 'running'")
-    ),
+    Index("campaign_runs_started_at_idx", "started_at", postgresql_where=text("state = 'running'")),
 )
 
 campaign_failures = Table(

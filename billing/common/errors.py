@@ -98,6 +98,12 @@ CONFLICTS = {
     "balance_limit": "The balance would be too large",
     "batch_aborted": "The atomic batch did not happen",
     "program_archived": "The program is archived",
+    "campaign_state": "The state of the campaign does not allow it",
+    "campaign_not_previewed": "The campaign has no preview",
+    "campaign_own_approval": "A campaign is approved by somebody else",
+    "campaign_list_empty": "The list of the campaign is empty",
+    "campaign_list_full": "The list of the campaign is full",
+    "campaign_too_late": "The time of the campaign is over",
     "same_customer": "A transfer needs two customers",
 }
 """The code of every 409, and its title."""

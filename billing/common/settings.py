@@ -59,6 +59,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """For how long expired points that a return restores are given anew, ISO 8601; None: not."""
     expiry_notice_days: tuple[int, ...]
     """How many days before points expire their owner is told, each; empty: not at all."""
+    campaign_approval_points: int
+    """What a campaign may cost, in 1/100 points, before a second person has to approve it."""
+    campaign_catch_up_days: int
+    """A campaign's run that was missed for longer is skipped."""
     default_region: str
     """Country of phones written without a code, ISO 3166."""
     log_level: str
@@ -102,6 +106,12 @@ def load_settings(environ: Mapping[str, str], *, needs: Collection[str] = ()) ->
         ),
         return_grace=read("BONUS_RETURN_GRACE", "", values.period, "P30D"),
         expiry_notice_days=read("BONUS_EXPIRY_NOTICE_DAYS", "7", values.days_ahead, "30,7"),
+        campaign_approval_points=read(
+            "BONUS_CAMPAIGN_APPROVAL_POINTS", "100000.00", parse_amount, "100000.00"
+        ),
+        campaign_catch_up_days=read(
+            "BONUS_CAMPAIGN_CATCH_UP_DAYS", "7", values.between(1, 365), "7"
+        ),
         default_region=read("BONUS_PHONE_REGION", "RU", values.region, "RU"),
         log_level=read("BONUS_LOG_LEVEL", "info", values.log_level, "info"),
     )
