@@ -118,6 +118,15 @@ class Book:
         """What gives points for an event."""
         return self._shelf(channel, store_code, group, moment).scenarios.get(event, _EMPTY)
 
+    def anywhere(self, event: str, moment: datetime) -> list[ProgramVersion]:
+        """What gives points for an event at some place or other."""
+        return [
+            one.program
+            for one in self._editions
+            if isinstance(one.program, ProgramVersion) and one.counts_at(moment)
+            if one.program.scenario is not None and one.program.scenario.on == event
+        ]
+
     def redemptions(
         self, channel: str | None, store_code: str | None, group: str | None, moment: datetime
     ) -> tuple[RedemptionRule, ...]:
