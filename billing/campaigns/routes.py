@@ -95,7 +95,7 @@ async def upload_audience(call: Call[AudienceList]) -> Answer:
 
 
 @operation(
-    "DELETE", f"{_ONE}/audience", summary="Empty the list", tag=_TAG, may=MAKERS,
+    "POST", f"{_ONE}/audience/clear", summary="Empty the list", tag=_TAG, may=MAKERS,
     answers={200: CampaignOut}, conflicts=("campaign_state",),
 )  # fmt: skip
 async def clear_audience(call: Call) -> Answer:

@@ -39,7 +39,7 @@ MAY: dict[str, str] = {
     "GET /v1/campaigns/{code}": "marketer finance admin",
     "PATCH /v1/campaigns/{code}": "marketer admin",
     "POST /v1/campaigns/{code}/audience": "marketer admin",
-    "DELETE /v1/campaigns/{code}/audience": "marketer admin",
+    "POST /v1/campaigns/{code}/audience/clear": "marketer admin",
     "POST /v1/campaigns/{code}/preview": "marketer admin",
     "POST /v1/campaigns/{code}/submit": "marketer admin",
     "POST /v1/campaigns/{code}/approve": "finance admin",
