@@ -104,6 +104,8 @@ CONFLICTS = {
     "campaign_list_empty": "The list of the campaign is empty",
     "campaign_list_full": "The list of the campaign is full",
     "campaign_too_late": "The time of the campaign is over",
+    "too_many_subscriptions": "There are too many webhook subscriptions",
+    "subscription_not_active": "The webhook subscription is not active",
     "same_customer": "A transfer needs two customers",
 }
 """The code of every 409, and its title."""

@@ -63,6 +63,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a campaign may cost, in 1/100 points, before a second person has to approve it."""
     campaign_catch_up_days: int
     """A campaign's run that was missed for longer is skipped."""
+    webhook_allow_http: bool
+    """Whether webhooks may be sent by http, too: for receivers of the house's own network."""
+    webhook_allowed_hosts: frozenset[str]
+    """Hosts webhooks may be sent to though their addresses are not of the internet."""
+    webhook_disable_days: int
+    """After so many days of nothing but failures a webhook subscription is disabled."""
     default_region: str
     """Country of phones written without a code, ISO 3166."""
     log_level: str
@@ -112,6 +118,11 @@ def load_settings(environ: Mapping[str, str], *, needs: Collection[str] = ()) ->
         campaign_catch_up_days=read(
             "BONUS_CAMPAIGN_CATCH_UP_DAYS", "7", values.between(1, 365), "7"
         ),
+        webhook_allow_http=read("BONUS_WEBHOOK_ALLOW_HTTP", "no", values.yes_or_no, "yes"),
+        webhook_allowed_hosts=read(
+            "BONUS_WEBHOOK_ALLOWED_HOSTS", "", values.hosts, "crm.internal,10.0.0.5"
+        ),
+        webhook_disable_days=read("BONUS_WEBHOOK_DISABLE_DAYS", "5", values.between(1, 90), "5"),
         default_region=read("BONUS_PHONE_REGION", "RU", values.region, "RU"),
         log_level=read("BONUS_LOG_LEVEL", "info", values.log_level, "info"),
     )

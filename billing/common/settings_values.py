@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 _PERIOD = re.compile(
     r"P(?=[1-9])([0-9]{1,2}Y)?([0-9]{1,2}M)?([0-9]{1,3}W)?([0-9]{1,4}D)?", re.ASCII
 )
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.ASCII)
 LOG_LEVELS = ("debug", "info", "warning", "error")
 SECRET_BYTES = 32
 
@@ -36,6 +37,20 @@ def between(low: int, high: int) -> Callable[[str], int]:
         return int(value)
 
     return parse
+
+
+def yes_or_no(value: str) -> bool:
+    if value not in {"yes", "no"}:
+        raise ValueError("must be yes or no")
+    return value == "yes"
+
+
+def hosts(value: str) -> frozenset[str]:
+    """Names or addresses, separated by commas."""
+    found = frozenset(one.strip().lower() for one in value.split(",") if one.strip())
+    if not all(_HOST.fullmatch(one) for one in found):
+        raise ValueError("must be host names or addresses with commas between, without ports")
+    return found
 
 
 def postgres_url(value: str) -> str:

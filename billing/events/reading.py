@@ -22,6 +22,8 @@ from billing.events.model import Event
 ADVISORY_CLASS = 0x62_65_76
 """Advisory locks of consumers: ("bev", hash of the name)."""
 
+NEWS_TIMEOUT_S = 5.0
+
 _LEAD = text("SELECT pg_try_advisory_xact_lock(:class, hashtext(:consumer))")
 
 BY_INDEX = """
@@ -31,6 +33,14 @@ FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'ena
 """
 """A chunk is few rows by key, wherever it lies. Left alone, the planner would gather and sort all
 that is behind the cursor, for every chunk anew, when there is much of it."""
+
+_NEWS = """
+SELECT c.xid IS NULL OR c.xid >= pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+    OR greatest((SELECT max(xid) FROM ledger.transactions),
+                (SELECT max(xid) FROM billing.events)) > c.xid
+FROM (SELECT $1::text AS name) AS one
+LEFT JOIN billing.event_cursors c ON c.consumer = one.name
+"""
 
 _POSITION = text("""
 SELECT (SELECT xid FROM billing.event_cursors WHERE consumer = :consumer),
@@ -84,6 +94,11 @@ SELECT least(
     (SELECT e.occurred_at FROM billing.events e WHERE e.xid > c.xid ORDER BY e.xid LIMIT 1))
 FROM billing.event_cursors c WHERE c.consumer = $1
 """
+
+
+async def is_news(database: Database, consumer: str) -> bool:
+    """Whether it is worth a transaction to look closer: one statement, three pages."""
+    return bool((await database.fetch(_NEWS, consumer, timeout_s=NEWS_TIMEOUT_S))[0][0])
 
 
 async def lead(tx: AsyncConnection, consumer: str) -> bool:

@@ -66,6 +66,8 @@ class Stream:
         Any number may call it side by side: one advances, for the others there is nothing. Raises
         Overloaded when the database is away, CursorAhead.
         """
+        if not await reading.is_news(self._database, self._consumer):
+            return False
         async with self._database.transaction(timeout_s=TIMEOUT_S) as tx:
             if not await reading.lead(tx, self._consumer):
                 return False

@@ -50,7 +50,10 @@ class ForbiddenTarget(Exception):
 async def resolve(host: str, port: int) -> Sequence[str]:
     """All addresses of a name, by the machine's resolver."""
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise OSError(f"{host} is not a name: {error}") from None
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
