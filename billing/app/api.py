@@ -29,6 +29,8 @@ from billing.redemptions.routes import OPERATIONS as REDEMPTIONS
 from billing.returns.routes import OPERATIONS as RETURNS
 from billing.scenarios.routes import OPERATIONS as EVENTS
 from billing.simulations.routes import OPERATIONS as SIMULATIONS
+from billing.work.routes import OPERATIONS as WORK
+from integrations.webhooks.routes import OPERATIONS as WEBHOOKS
 
 OPERATIONS: list[Operation] = [
     *CATALOG,
@@ -44,8 +46,10 @@ OPERATIONS: list[Operation] = [
     *ADJUSTMENTS,
     *BATCHES,
     *EVENTS,
+    *WEBHOOKS,
     *BALANCES,
     *FINANCE,
+    *WORK,
     *HEALTH,
 ]
 """All operations of the wire, in the order of the documentation."""

@@ -53,6 +53,7 @@ _TAGS = {
     "Customers": "Registering, finding and changing customers; personal data is kept encrypted.",
     "Programs": "What earns points: drafts, published versions that never change, archive.",
     "Campaigns": "Points for many customers at a time, once or by a calendar.",
+    "Webhooks": "Events sent to your own services, signed, and what became of them.",
     "Jobs": "Long work that was asked for: how far it is, and its result.",
     "Sales": "The till's main call, and posted receipts.",
     "Redemptions": "Paying with points apart from the sale: at once, or held and then captured.",

@@ -17,6 +17,7 @@ from alembic.script import ScriptDirectory
 import migrations
 from billing.adjustments.service import Adjustments
 from billing.app.sampling import Sampler
+from billing.app.working import make_work
 from billing.batches.service import Batches
 from billing.campaigns.service import Campaigns
 from billing.campaigns.upload import Lists
@@ -43,6 +44,11 @@ from billing.scenarios.service import Events
 from billing.scenarios.store import FirstPurchases
 from billing.scenarios.waiting import WaitingScenarios
 from billing.simulations.service import Simulations
+from billing.work.sampling import WorkSampler
+from billing.work.service import Work
+from integrations.webhooks.guard import guard_of
+from integrations.webhooks.service import Webhooks
+from integrations.webhooks.signing import Seals
 from ledger.group import Clock
 from ledger.service import Ledger, utc_now
 from workers.actors import RUN_CAMPAIGNS, RUN_JOBS
@@ -77,7 +83,10 @@ class Services:
     campaigns: Campaigns
     lists: Lists
     events: Events
+    webhooks: Webhooks
     waiting_scenarios: WaitingScenarios
+    work: Work
+    work_sampler: WorkSampler
     zone: ZoneInfo
 
     def by_class(self) -> Mapping[type, Any]:
@@ -100,10 +109,13 @@ class Services:
         await self.catalog.start()
         await self.ledger.start()
         await self.sampler.start()
+        await self.work_sampler.start()
         try:
             yield
         finally:
             await self.ledger.close()
+            await self.work_sampler.stop()
+            await self.work.close()
             await self.sampler.stop()
             await self.catalog.stop()
             await self.guard.stop()
@@ -169,6 +181,7 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
     )
     adjustments = Adjustments(ledger, directory, settings.timezone)
     metrics = Metrics()
+    work = make_work(settings, database, clock)
     waker = Waker(settings.redis_url)
     jobs = Jobs(database, partial(waker.wake, RUN_JOBS))
     campaigns = Campaigns(
@@ -200,6 +213,7 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         returns=returns,
         adjustments=adjustments,
         batches=Batches(ledger, catalog, directory, sales, redemptions, returns, adjustments),
+        webhooks=Webhooks(database, Seals(settings.secret_key), guard_of(settings), clock=clock),
         events=Events(ledger, catalog, book, directory, timezone=timezone),
         waiting_scenarios=WaitingScenarios(ledger, database, catalog, book, timezone=timezone),
         waker=waker,
@@ -207,6 +221,8 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         simulations=Simulations(database, catalog, jobs),
         campaigns=campaigns,
         lists=Lists(campaigns, directory),
+        work=work,
+        work_sampler=WorkSampler(metrics, work),
         zone=settings.timezone,
     )
 

@@ -63,18 +63,20 @@ class Deliverer:
         """Claim no more; what is on its way is finished."""
         self._stopping = True
 
-    async def run(self, *, for_s: float = RUN_S) -> None:
-        """Send until nothing is due, or for so long. While one runs, others return at once: it
-        sees what they came for. Raises Overloaded when the database is away."""
+    async def run(self, *, for_s: float = RUN_S) -> int:
+        """Send until nothing is due, or for so long; how many attempts were made. While one
+        runs, others of the process return at once: it sees what they came for. Raises Overloaded
+        when the database is away."""
         if self._running:
-            return
+            return 0
         self._running = True
         try:
-            await self._run(asyncio.get_running_loop().time() + for_s)
+            return await self._run(asyncio.get_running_loop().time() + for_s)
         finally:
             self._running = False
 
-    async def _run(self, end: float) -> None:
+    async def _run(self, end: float) -> int:
+        attempts = 0
         serving: dict[UUID, asyncio.Task[int]] = {}
         broken: dict[UUID, Exception] = {}
         try:
@@ -93,12 +95,14 @@ class Deliverer:
                     except Exception as error:
                         # The others go on; this one is due again in the next run.
                         broken[one] = error
+                attempts += sent
                 if not serving and not sent:
                     break
         finally:
             await _end(serving.values())
         if broken:
             raise next(iter(broken.values()))
+        return attempts
 
     def _is_over(self, end: float) -> bool:
         return self._stopping or asyncio.get_running_loop().time() >= end

@@ -15,6 +15,8 @@ from typing import Final
 import httpx
 import msgspec
 
+from billing.common.settings import Settings
+
 MAX_URL: Final = 2000
 HTTPS_PORTS: Final = frozenset((443, 8443))
 HTTP_PORTS: Final = frozenset((80, 8080))
@@ -98,6 +100,10 @@ class Guard(msgspec.Struct, frozen=True):
             for address in found:
                 check_address(address)
         return found
+
+
+def guard_of(settings: Settings) -> Guard:
+    return Guard(plain=settings.webhook_allow_http, hosts=settings.webhook_allowed_hosts)
 
 
 def check_address(text: str) -> None:

@@ -11,7 +11,7 @@ from billing.common.settings import Settings
 from integrations.webhooks import store
 from integrations.webhooks.deliverer import Deliverer
 from integrations.webhooks.dispatcher import Dispatcher
-from integrations.webhooks.guard import Guard
+from integrations.webhooks.guard import guard_of
 from integrations.webhooks.sender import Sender
 from integrations.webhooks.signing import Seals
 from ledger.group import Clock
@@ -20,10 +20,6 @@ from ledger.service import utc_now
 LOOK_EVERY_S: Final = 0.25
 FOLLOW_S: Final = 10.0
 CONNECTIONS: Final = 6
-
-
-def guard_of(settings: Settings) -> Guard:
-    return Guard(plain=settings.webhook_allow_http, hosts=settings.webhook_allowed_hosts)
 
 
 class WebhookWork:
@@ -46,28 +42,35 @@ class WebhookWork:
         self._following = False
         self._stopping = False
 
-    async def follow(self, *, for_s: float = FOLLOW_S) -> None:
-        """Turn events into deliveries as they come, for so long, and send them at once. While
-        one follows, others of the process return. Raises Overloaded, CursorAhead."""
+    async def follow(self, *, for_s: float = FOLLOW_S) -> int:
+        """Turn events into deliveries as they come, for so long, and send them at once. How many
+        chunks there were. While one follows, others of the process return. Raises Overloaded,
+        CursorAhead."""
         if self._following:
-            return
+            return 0
         self._following = True
-        sending: asyncio.Task[None] | None = None
+        chunks = 0
+        sending: asyncio.Task[int] | None = None
         end = asyncio.get_running_loop().time() + for_s
         try:
             while True:
                 if await self.dispatcher.advance():
+                    chunks += 1
                     if sending is None or sending.done():
                         sending = asyncio.create_task(self.deliverer.run())
                 elif self._stopping or asyncio.get_running_loop().time() >= end:
                     break
                 else:
                     await asyncio.sleep(LOOK_EVERY_S)
-            await store.prune(self._database, self._clock())
         finally:
             self._following = False
             if sending is not None:
                 await sending
+        return chunks
+
+    async def forget(self) -> None:
+        """Drop deliveries that are long over."""
+        await store.prune(self._database, self._clock())
 
     def stop(self) -> None:
         """Begin nothing new."""
