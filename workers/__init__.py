@@ -3,6 +3,9 @@
 broker.py     the queue: Redis, and an explicit list of middleware
 actors.py     what workers do, each naming one function of the layers below
 ledger.py     the ledger a worker process keeps open
+upkeep.py     notices of expiry, birthdays, forgetting
+runs.py       every run of every actor, written down
+presence.py   how processes show themselves to operators
 jobs.py       the kinds of jobs, and what their work needs
 campaigns.py  what running campaigns needs
 scenarios.py  what posting scenarios needs besides

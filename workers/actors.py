@@ -32,14 +32,18 @@ def declare(
 ) -> None:
     """Register the actors with the broker. Times are in milliseconds."""
 
-    async def post_all_due() -> None:
+    async def post_all_due() -> int:
         """Activations, expiries and hold timeouts whose time has come, until none is left."""
-        while await post_due(opened.ledger, limit=POST_DUE_LIMIT) == POST_DUE_LIMIT:
-            pass
+        handled, found = 0, POST_DUE_LIMIT
+        while found == POST_DUE_LIMIT and not opened.stopping:
+            found = await post_due(opened.ledger, limit=POST_DUE_LIMIT)
+            handled += found
+        return handled
 
     dramatiq.actor(
         broker=broker,
         actor_name=POST_DUE,
+        alone=True,
         max_retries=3,
         min_backoff=1 * SECOND,
         max_backoff=10 * SECOND,
@@ -47,9 +51,9 @@ def declare(
         time_limit=10 * MINUTE,
     )(post_all_due)
 
-    async def run_jobs() -> None:
+    async def run_jobs() -> int:
         """Long work that somebody asked for; a job that goes on too long is ended by its runner."""
-        await jobs.runner.run_all()
+        return await jobs.runner.run_all()
 
     dramatiq.actor(
         broker=broker,
@@ -59,15 +63,18 @@ def declare(
         time_limit=24 * HOUR,
     )(run_jobs)
 
-    async def post_all_scenarios() -> None:
+    async def post_all_scenarios() -> int:
         """What registrations and verifications give, until nothing waits."""
-        limit = POST_SCENARIOS_LIMIT
-        while await scenarios.waiting.sweep(limit=limit) == limit:
-            pass
+        handled, found = 0, POST_SCENARIOS_LIMIT
+        while found == POST_SCENARIOS_LIMIT and not opened.stopping:
+            found = await scenarios.waiting.sweep(limit=POST_SCENARIOS_LIMIT)
+            handled += found
+        return handled
 
     dramatiq.actor(
         broker=broker,
         actor_name=POST_SCENARIOS,
+        alone=True,
         max_retries=3,
         min_backoff=1 * SECOND,
         max_backoff=10 * SECOND,

@@ -11,7 +11,9 @@ from workers.campaigns import OpenCampaigns
 from workers.jobs import OpenJobs
 from workers.ledger import OpenLedger
 from workers.redis import NAMESPACE, connect
+from workers.runs import RecordRuns
 from workers.scenarios import OpenScenarios
+from workers.upkeep import OpenUpkeep, declare_upkeep
 
 
 def make_broker(settings: Settings) -> RedisBroker:
@@ -20,6 +22,7 @@ def make_broker(settings: Settings) -> RedisBroker:
     jobs = OpenJobs(settings, opened)
     scenarios = OpenScenarios(settings, opened)
     campaigns = OpenCampaigns(settings, opened)
+    upkeep = OpenUpkeep(settings, opened)
     broker = RedisBroker(  # type: ignore[no-untyped-call]
         client=connect(settings.redis_url),
         namespace=NAMESPACE,
@@ -29,11 +32,14 @@ def make_broker(settings: Settings) -> RedisBroker:
             TimeLimit(),
             Retries(),
             AsyncIO(),
+            RecordRuns(settings.database_url),
             opened,
             jobs,
             scenarios,
             campaigns,
+            upkeep,
         ],
     )
     declare(broker, opened, jobs, scenarios, campaigns)
+    declare_upkeep(broker, upkeep)
     return broker

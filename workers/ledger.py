@@ -18,6 +18,8 @@ class OpenLedger(Middleware):
     def __init__(self, database_url: str) -> None:
         self._url = database_url
         self._ledger: Ledger | None = None
+        self.stopping = False
+        """Whoever works in a loop ends it: the rest is found by the next worker."""
 
     @property
     def ledger(self) -> Ledger:
@@ -27,6 +29,9 @@ class OpenLedger(Middleware):
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         async_to_sync(self._open)()
+
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        self.stopping = True
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         async_to_sync(self._close)()

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from workers.actors import POST_DUE, POST_SCENARIOS, RUN_CAMPAIGNS, RUN_JOBS
+from workers.upkeep import FORGET, GIVE_BIRTHDAYS, TELL_EXPIRING
 
 EVERY_S: Final[Mapping[str, int]] = {
     POST_DUE: 30,
     RUN_JOBS: 30,  # only to find jobs whose worker died, or that nobody was woken for
     POST_SCENARIOS: 60,
     RUN_CAMPAIGNS: 30,
+    TELL_EXPIRING: 300,
+    GIVE_BIRTHDAYS: 1800,
+    FORGET: 3600,
 }

@@ -10,24 +10,31 @@ import asyncio
 import signal
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 import asyncpg
 import redis
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
-from dramatiq import Broker
+from dramatiq.brokers.redis import RedisBroker
 
 from billing.common.db import connect, is_away
 from billing.common.settings import Settings
+from billing.work.store import LEAVE, SEE, process_row
 from workers.broker import make_broker
-from workers.redis import Presence
+from workers.presence import seen, this_process
+from workers.redis import NAMESPACE, Presence
 from workers.schedule import EVERY_S
 
 ADVISORY_LOCK = 0x626F6E7573_02
 """One scheduler at a time on a database: "bonus", 2."""
 LOOK_EVERY_S = 5
 ANSWER_TIMEOUT_S = 5
+MAX_QUEUED = 1000
+"""When so many messages wait, nobody works: more of them would wake nobody."""
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 _log = structlog.get_logger("workers.scheduler")
 
@@ -40,10 +47,11 @@ async def run_scheduler(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     broker = make_broker(settings)
     schedule = _schedule(broker)
+    myself = _Myself()
     away = False
     while not stop.is_set():
         try:
-            await _lead(settings.database_url, schedule, stop)
+            await _lead(settings.database_url, schedule, myself, stop)
             away = False
         except Exception as error:
             if not is_away(error):
@@ -55,12 +63,13 @@ async def run_scheduler(settings: Settings) -> None:
     broker.close()
 
 
-def _schedule(broker: Broker) -> AsyncIOScheduler:
+def _schedule(broker: RedisBroker) -> AsyncIOScheduler:
     presence = Presence()
 
     def send(actor: str) -> None:
         try:
-            broker.get_actor(actor).send()
+            if broker.client.llen(f"{NAMESPACE}:{broker.get_actor(actor).queue_name}") < MAX_QUEUED:
+                broker.get_actor(actor).send()
         except redis.RedisError as error:
             presence.is_away(error)
         else:
@@ -80,24 +89,38 @@ def _schedule(broker: Broker) -> AsyncIOScheduler:
     return schedule
 
 
-async def _lead(url: str, schedule: AsyncIOScheduler, stop: asyncio.Event) -> None:
+class _Myself:
+    """This scheduler, as operators see it."""
+
+    def __init__(self) -> None:
+        self._process = this_process("scheduler")
+
+    async def show(self, connection: Connection, *, leads: bool) -> None:
+        self._process = seen(self._process, leads=leads)
+        await connection.execute(SEE, *process_row(self._process), timeout=ANSWER_TIMEOUT_S)
+
+    async def leave(self, connection: Connection) -> None:
+        await connection.execute(LEAVE, self._process.id, timeout=ANSWER_TIMEOUT_S)
+
+
+async def _lead(url: str, schedule: AsyncIOScheduler, myself: _Myself, stop: asyncio.Event) -> None:
     """Hold the lock and send. Raises what the connection raises when it breaks."""
     connection = await connect(url, application="bonus-scheduler")
     try:
-        if not await _take_lock(connection, stop):
-            return
-        _log.info("scheduler_leads")
-        schedule.resume() if schedule.running else schedule.start()
+        if await _take_lock(connection, myself, stop):
+            _log.info("scheduler_leads")
+            schedule.resume() if schedule.running else schedule.start()
         while not stop.is_set():
-            await connection.execute("SELECT 1", timeout=ANSWER_TIMEOUT_S)
+            await myself.show(connection, leads=True)
             await _sleep(stop)
+        await myself.leave(connection)
     finally:
         if schedule.running:
             schedule.pause()
         connection.terminate()
 
 
-async def _take_lock(connection: asyncpg.Connection[asyncpg.Record], stop: asyncio.Event) -> bool:
+async def _take_lock(connection: Connection, myself: _Myself, stop: asyncio.Event) -> bool:
     """Wait for our turn; False when we were asked to stop meanwhile."""
     waiting = False
     while not stop.is_set():
@@ -108,6 +131,7 @@ async def _take_lock(connection: asyncpg.Connection[asyncpg.Record], stop: async
         if not waiting:
             _log.info("scheduler_waits", because="another one holds the lock")
         waiting = True
+        await myself.show(connection, leads=False)
         await _sleep(stop)
     return False
 

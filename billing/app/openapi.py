@@ -62,6 +62,7 @@ _TAGS = {
     "Events": "Birthdays, referrals and events of the chain's own that scenarios give points for.",
     "Balances": "What a customer has, had and got: balance, statement, lots.",
     "Ledger": "Trial balance, postings and transactions, for finance.",
+    "Work": "What workers do outside the request, and what of it is late.",
     "Health": "For load balancers, orchestrators and Prometheus. Needs no key.",
 }
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from billing.common.settings import Settings
 
 Start = Callable[..., "Process"]
+Bonus = Callable[..., Awaitable[tuple[int, str]]]
 
 
 class Process:
@@ -42,14 +44,34 @@ class Process:
 
 
 @pytest.fixture
-def start(settings: Settings, tmp_path: Path) -> Iterator[Start]:
-    """`start("worker", REDIS_URL=…)` on the test's database."""
-    environ = os.environ | {
+def environ(settings: Settings, tmp_path: Path) -> dict[str, str]:
+    return os.environ | {
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
         "BONUS_SECRET_KEY": base64.b64encode(settings.secret_key).decode(),
         "BONUS_DATA_DIR": str(tmp_path),
     }
+
+
+@pytest.fixture
+def bonus(environ: dict[str, str]) -> Bonus:
+    """`await bonus("work", "status")`: the exit code and what was printed."""
+
+    async def run(*words: str, **variables: str) -> tuple[int, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "billing.app.cli", *words),
+            env=environ | variables,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed, _ = await process.communicate()
+        return process.returncode or 0, printed.decode()
+
+    return run
+
+
+@pytest.fixture
+def start(environ: dict[str, str], tmp_path: Path) -> Iterator[Start]:
+    """`start("worker", REDIS_URL=…)` on the test's database."""
     started: list[Process] = []
 
     def begin(name: str, **variables: str) -> Process:

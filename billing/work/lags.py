@@ -1,0 +1,108 @@
+"""What may wait, and for how long: a query each, of (how many, the oldest).
+
+`$1` is the time. A feature of billing with work of its own adds a line here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from billing.work.model import MAX_COUNTED
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """Work of one kind. The query gives rows of one column, the time since which each waits."""
+
+    name: str
+    limit_s: int
+    sql: str
+
+    @property
+    def query(self) -> str:
+        """(count up to MAX_COUNTED, the oldest)."""
+        return (
+            f"SELECT count(*), min(since) FROM ({self.sql} ORDER BY since LIMIT {MAX_COUNTED})"  # noqa: S608
+            " AS waiting"
+        )
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """What waits for a person. The query gives (since, error); `advice` says what to do when it
+    holds up others, None when it does not."""
+
+    name: str
+    sql: str
+    advice: str | None = None
+
+    @property
+    def query(self) -> str:
+        """(count up to MAX_COUNTED, the oldest, its error)."""
+        return (
+            "SELECT count(*), min(since), (array_agg(error ORDER BY since))[1]"  # noqa: S608
+            f" FROM ({self.sql} ORDER BY since LIMIT {MAX_COUNTED}) AS dead"
+        )
+
+
+LAGS: Final = (
+    Lag(
+        "due",
+        300,
+        """
+SELECT b.next_due AS since FROM ledger.balances b
+WHERE b.next_due <= $1 AND NOT EXISTS (
+    SELECT FROM ledger.set_aside s WHERE s.customer_id = b.customer_id AND s.again_at > $1)
+""",
+    ),
+    Lag(
+        "scenarios",
+        300,
+        """
+SELECT q.created_at AS since FROM billing.scenario_queue q
+JOIN billing.customers c ON c.id = q.customer_id AND c.status = 'verified'
+WHERE q.done_at IS NULL AND q.attempts = 0 AND q.created_at <= $1
+""",
+    ),
+    Lag(
+        "jobs",
+        300,
+        """
+SELECT j.created_at AS since FROM billing.jobs j
+WHERE j.state = 'queued' AND j.created_at <= $1 AND NOT EXISTS (
+    SELECT FROM billing.jobs r WHERE r.kind = j.kind AND r.state = 'running'
+      AND r.heartbeat_at > clock_timestamp() - interval '1 minute')
+""",
+    ),
+    Lag(
+        "campaigns",
+        300,
+        """
+SELECT next_run_at AS since FROM billing.campaigns
+WHERE state = 'scheduled' AND next_run_at <= $1
+""",
+    ),
+    Lag(
+        "notices",
+        3600,
+        """
+SELECT started_at AS since FROM billing.notice_runs
+WHERE finished_at IS NULL AND started_at <= $1
+""",
+    ),
+)
+
+FAILED: Final = (
+    Failed(
+        "customers set aside",
+        "SELECT since, error FROM ledger.set_aside WHERE $1::timestamptz IS NOT NULL",
+        "They cannot be brought up to date; `bonus audit` says what is wrong with them.",
+    ),
+    Failed(
+        "scenarios",
+        """
+SELECT created_at AS since, error FROM billing.scenario_queue
+WHERE done_at IS NULL AND attempts >= 10 AND $1::timestamptz IS NOT NULL
+""",
+    ),
+)

@@ -1,0 +1,91 @@
+"""What the days bring: notices of expiry, birthdays, and forgetting what is old."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+import dramatiq
+from dramatiq import Broker, Middleware, Worker
+from dramatiq.asyncio import async_to_sync
+
+from billing.birthdays.service import Birthdays
+from billing.catalog.service import Catalog
+from billing.common.db import Database
+from billing.common.settings import Settings
+from billing.notices.service import ExpiryNotices
+from billing.programs.book import ProgramBook
+from billing.work import store as work
+from workers.ledger import OpenLedger
+
+TELL_EXPIRING: Final = "tell_expiring"
+GIVE_BIRTHDAYS: Final = "give_birthdays"
+FORGET: Final = "forget"
+STEP: Final = 1000
+CONNECTIONS: Final = 3
+SECOND: Final = 1000
+MINUTE: Final = 60 * SECOND
+
+
+class OpenUpkeep(Middleware):
+    """What upkeep needs, while the worker runs. Stands behind OpenLedger in the broker's list."""
+
+    def __init__(self, settings: Settings, opened: OpenLedger) -> None:
+        self._settings = settings
+        self._opened = opened
+        self._database: Database | None = None
+
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        settings, ledger = self._settings, self._opened.ledger
+        database = Database(settings.database_url, application="bonus-upkeep", size=CONNECTIONS)
+        catalog = Catalog(database)
+        book = ProgramBook(database, catalog)
+        self._database = database
+        self.notices = ExpiryNotices(
+            database, settings.expiry_notice_days, settings.timezone, clock=ledger.clock
+        )
+        self.birthdays = Birthdays(ledger, database, catalog, book, settings.timezone)
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        if self._database is not None:
+            async_to_sync(self._database.close)()
+
+    async def tell_expiring(self) -> int:
+        """All notices of the days that are not done; how many were told."""
+        told = 0
+        while not self._opened.stopping:
+            step = await self.notices.step(limit=STEP)
+            if step is None:
+                break
+            told += step
+        return told
+
+    async def give_birthdays(self) -> int:
+        """A pass over the birthdays; how many got points."""
+        return await self.birthdays.give(limit=STEP, stopping=lambda: self._opened.stopping)
+
+    async def forget(self) -> None:
+        """Drop old runs, and notices of what has long expired."""
+        if self._database is None:
+            raise RuntimeError("upkeep is done in a running worker only")
+        await self.notices.forget()
+        await work.forget(self._database, datetime.now(UTC))
+
+
+def declare_upkeep(broker: Broker, upkeep: OpenUpkeep) -> None:
+    """Register the actors with the broker. Times are in milliseconds."""
+    for name, function in (
+        (TELL_EXPIRING, upkeep.tell_expiring),
+        (GIVE_BIRTHDAYS, upkeep.give_birthdays),
+        (FORGET, upkeep.forget),
+    ):
+        dramatiq.actor(
+            broker=broker,
+            actor_name=name,
+            alone=True,
+            max_retries=3,
+            min_backoff=1 * SECOND,
+            max_backoff=10 * SECOND,
+            max_age=5 * MINUTE,
+            time_limit=10 * MINUTE,
+        )(function)
