@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
+from typing import Any, cast
+from uuid import UUID, uuid4
 
 import asyncpg
 import msgspec
 
-from bench.house import Database
-from bench.load import sale
-from billing.programs.book import Running
+from bench.house import Database, api, make_database
+from bench.load import Client, drive, sale, some_sale
+from bench.ungrouped import PRINCIPAL
+from billing.common.decoding import decode_body
+from billing.common.embedded import EmbeddedPostgres
+from billing.programs.book import Book, Edition, Running
 from billing.programs.calculation import calculate
 from billing.programs.model import (
     Basket,
@@ -26,9 +31,15 @@ from billing.programs.model import (
     Scope,
     Situation,
 )
+from billing.receipts.sale import SaleRequest
+from billing.receipts.schemas import SaleIn
+
+Add = Callable[[str, Sequence[float], str, str], float]
+Opening = Callable[[Client, Database], Awaitable[None]]
 
 PROGRAMS = (1, 10, 100)
 LINES = (3, 30, 300)
+ALL, EACH = "for all goods", "for a group each"
 _SINCE = "2020-01-01T00:00:00Z"
 _PERCENT = {"kind": "percent", "value": "1"}
 
@@ -36,12 +47,12 @@ _PERCENT = {"kind": "percent", "value": "1"}
 def calculations() -> Iterator[tuple[str, int, int, float]]:
     """(which programs, how many, lines, microseconds of processor time): medians of five.
 
-    `for all goods`: each program gives to each line. `for a group each`: each has a product group
-    of its own, as marketers' programs mostly do; the lines are of a hundred groups.
+    `ALL`: each program gives to each line. `EACH`: each has a product group of its own, as
+    marketers' programs mostly do; the lines are of a hundred groups.
     """
-    for kind in ("for all goods", "for a group each"):
+    for kind in (ALL, EACH):
         for count in PROGRAMS:
-            running = Running.of(_program(n, own=kind != "for all goods") for n in range(count))
+            running = Running.of(_program(n, own=kind == EACH) for n in range(count))
             for lines in LINES:
                 yield kind, count, lines, _microseconds(running, _basket(lines))
 
@@ -139,6 +150,96 @@ async def publish_twenty(database: Database) -> int:
     return len(definitions)
 
 
+async def _hundred_groups(database: Database) -> None:
+    connection = await asyncpg.connect(database.superuser_url)
+    await connection.execute(
+        "INSERT INTO billing.product_groups (code, name)"
+        " SELECT 'g' || n, 'a group' FROM generate_series(0, 99) AS n;"
+        "UPDATE billing.catalog_revision SET revision = revision + 1, structure = structure + 1"
+    )
+    await connection.close()
+
+
 def quote(customers: Sequence[UUID], number: int) -> dict[str, Any]:
     """A quote of the receipt that sales post, points as many as may pay."""
     return sale(customers[number % len(customers)], redeem=False) | {"redeem": "max"}
+
+
+async def measure(
+    add: Add, postgres: EmbeddedPostgres, opening: Opening, *, rounds: int, seconds: float
+) -> None:
+    """Sales under one program and under twenty-one, in turns; quotes; the calculation alone."""
+    one, many = [await make_database(postgres, name, 5000) for name in ("one", "many")]
+    await _hundred_groups(one)
+    count = 1 + await publish_twenty(many)
+    rates: dict[str, list[float]] = {"one": [], "many": [], "quotes": []}
+    async with api(one) as (client, _), api(many) as (other, _):
+        await opening(client, one)
+        await opening(other, many)
+        ways: tuple[tuple[str, Client, str, Callable[[int], dict[str, Any]]], ...] = (
+            ("one", client, "/v1/receipts", lambda _: some_sale(one.customers)),
+            ("many", other, "/v1/receipts", lambda _: some_sale(many.customers)),
+            ("quotes", other, "/v1/quotes", lambda number: quote(many.customers, number)),
+        )
+        for round_ in range(-1, rounds):
+            for name, caller, path, make in ways:
+                rate = await _rate(caller, path, make, seconds)
+                if round_ >= 0:
+                    rates[name].append(rate)
+    base = add("HTTP receipts under one program", rates["one"], "/s", "")
+    share = f"{statistics.median(rates['many']) / base:.2f} × one program"
+    sale_rate = add(
+        f"HTTP receipts under {count} programs, 5 of which give", rates["many"], "/s", share
+    )
+    share = f"{statistics.median(rates['quotes']) / sale_rate:.2f} × those receipts"
+    add(f"HTTP quotes under {count} programs, explained", rates["quotes"], "/s", share)
+    for kind, programs, lines, microseconds in calculations():
+        what = f"calculation, {programs} programs {kind}, {lines} lines"
+        if kind != EACH:
+            add(what, [microseconds], "us", "")
+            continue
+        whole = await _sale_microseconds(one, programs, lines)
+        add(what, [microseconds], "us", f"{microseconds / whole:.0%} of a sale's in this process")
+
+
+async def _rate(
+    client: Client, path: str, make: Callable[[int], dict[str, Any]], seconds: float
+) -> float:
+    numbers = itertools.count()
+    run = await drive(
+        client, lambda: client.post(path, make(next(numbers))), connections=64, seconds=seconds
+    )
+    return run.rate
+
+
+class _Fixed:
+    """A book of these programs alone."""
+
+    def __init__(self, editions: list[Edition]) -> None:
+        self._book = Book(editions, 1)
+
+    async def current(self) -> Book:
+        return self._book
+
+
+async def _sale_microseconds(database: Database, count: int, lines: int) -> float:
+    """Processor time of this process for a sale of so many lines: read, calculated, written."""
+    programs = [_program(number, own=True) for number in range(count)]
+    sales = max(4, 2000 // (lines * (1 + count // 10)))
+    async with database.services() as services:
+        checkout = services.sales._checkout
+        checkout._book = cast(Any, _Fixed([Edition(one, one.valid_from, None) for one in programs]))
+        started = time.process_time()
+        commands = []
+        for number in range(sales):
+            body = sale(database.customers[number], redeem=False)
+            body["receipt"]["lines"] = [
+                {"line": n, "sku": f"s{n}", "group": f"g{n % 100}", "quantity": "1",
+                 "price": "99.99", "amount": "99.99"}
+                for n in range(1, lines + 1)
+            ]  # fmt: skip
+            raw = msgspec.json.encode(body)
+            request = SaleRequest(PRINCIPAL, uuid4().hex, None, "/v1/receipts", raw)
+            commands.append(await services.sales.prepare(request, decode_body(raw, SaleIn)))
+        await services.ledger.execute_many(commands)
+        return (time.process_time() - started) / sales * 1e6

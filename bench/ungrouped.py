@@ -20,7 +20,7 @@ from ledger.group import run_group
 from ledger.service import Ledger
 
 CONNECTIONS = 8
-_PRINCIPAL = Principal(key_id=uuid4(), name="bench", role="admin")
+PRINCIPAL = Principal(key_id=uuid4(), name="bench", role="admin")
 
 
 async def prepare(services: Services, database: Database, count: int) -> list[Command]:
@@ -28,7 +28,7 @@ async def prepare(services: Services, database: Database, count: int) -> list[Co
     commands: list[Command] = []
     for _ in range(count):
         raw = msgspec.json.encode(some_sale(database.customers))
-        request = SaleRequest(_PRINCIPAL, uuid4().hex, None, "/v1/receipts", raw)
+        request = SaleRequest(PRINCIPAL, uuid4().hex, None, "/v1/receipts", raw)
         commands.append(await services.sales.prepare(request, decode_body(raw, SaleIn)))
     return commands
 
