@@ -14,6 +14,7 @@ from workers.redis import NAMESPACE, connect
 from workers.runs import RecordRuns
 from workers.scenarios import OpenScenarios
 from workers.upkeep import OpenUpkeep, declare_upkeep
+from workers.webhooks import OpenWebhooks, declare_webhooks
 
 
 def make_broker(settings: Settings) -> RedisBroker:
@@ -23,6 +24,7 @@ def make_broker(settings: Settings) -> RedisBroker:
     scenarios = OpenScenarios(settings, opened)
     campaigns = OpenCampaigns(settings, opened)
     upkeep = OpenUpkeep(settings, opened)
+    webhooks = OpenWebhooks(settings, opened)
     broker = RedisBroker(  # type: ignore[no-untyped-call]
         client=connect(settings.redis_url),
         namespace=NAMESPACE,
@@ -38,8 +40,10 @@ def make_broker(settings: Settings) -> RedisBroker:
             scenarios,
             campaigns,
             upkeep,
+            webhooks,
         ],
     )
     declare(broker, opened, jobs, scenarios, campaigns)
     declare_upkeep(broker, upkeep)
+    declare_webhooks(broker, webhooks)
     return broker

@@ -7,13 +7,17 @@ from typing import Final
 
 from workers.actors import POST_DUE, POST_SCENARIOS, RUN_CAMPAIGNS, RUN_JOBS
 from workers.upkeep import FORGET, GIVE_BIRTHDAYS, TELL_EXPIRING
+from workers.webhooks import DELIVER_WEBHOOKS, DISPATCH_EVENTS, FORGET_DELIVERIES
 
 EVERY_S: Final[Mapping[str, int]] = {
     POST_DUE: 30,
     RUN_JOBS: 30,  # only to find jobs whose worker died, or that nobody was woken for
     POST_SCENARIOS: 60,
     RUN_CAMPAIGNS: 30,
+    DISPATCH_EVENTS: 2,  # only to be followed at once when whoever follows has ended or died
+    DELIVER_WEBHOOKS: 10,
     TELL_EXPIRING: 300,
     GIVE_BIRTHDAYS: 1800,
     FORGET: 3600,
+    FORGET_DELIVERIES: 3600,
 }

@@ -90,6 +90,28 @@ SELECT started_at AS since FROM billing.notice_runs
 WHERE finished_at IS NULL AND started_at <= $1
 """,
     ),
+    Lag(
+        "events",
+        60,
+        """
+SELECT one.since FROM billing.event_cursors c, LATERAL (
+    (SELECT t.recorded_at AS since FROM ledger.transactions t
+     WHERE t.xid > c.xid ORDER BY t.xid LIMIT 1000)
+    UNION ALL
+    (SELECT e.occurred_at FROM billing.events e WHERE e.xid > c.xid ORDER BY e.xid LIMIT 1000)
+) AS one WHERE one.since <= $1
+""",
+    ),
+    Lag(
+        "webhooks",
+        300,
+        """
+SELECT turn.next_at AS since FROM billing.webhook_subscriptions s, LATERAL (
+    SELECT q.next_at FROM billing.webhook_queues q
+    WHERE q.subscription_id = s.id AND q.next_at <= $1 ORDER BY q.next_at LIMIT 1000
+) AS turn WHERE s.state = 'active'
+""",
+    ),
 )
 
 FAILED: Final = (
@@ -104,5 +126,24 @@ FAILED: Final = (
 SELECT created_at AS since, error FROM billing.scenario_queue
 WHERE done_at IS NULL AND attempts >= 10 AND $1::timestamptz IS NOT NULL
 """,
+    ),
+    Failed(
+        "webhook deliveries",
+        """
+SELECT d.finished_at AS since, (
+    SELECT coalesce(a.error, 'HTTP ' || a.status) FROM billing.delivery_attempts a
+    WHERE a.delivery_id = d.id ORDER BY a.at DESC LIMIT 1) AS error
+FROM (
+    SELECT id, finished_at FROM billing.webhook_deliveries
+    WHERE state = 'dead' AND $1::timestamptz IS NOT NULL ORDER BY position LIMIT 1000) AS d
+""",
+    ),
+    Failed(
+        "disabled webhooks",
+        """
+SELECT coalesce(failing_since, updated_at) AS since, disabled_because AS error
+FROM billing.webhook_subscriptions WHERE state = 'disabled' AND $1::timestamptz IS NOT NULL
+""",
+        "They miss what happens: put the receiver right and make the subscription active again.",
     ),
 )

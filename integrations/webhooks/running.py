@@ -18,7 +18,7 @@ from ledger.group import Clock
 from ledger.service import utc_now
 
 LOOK_EVERY_S: Final = 0.25
-FOLLOW_S: Final = 10.0
+FOLLOW_S: Final = 30.0
 CONNECTIONS: Final = 6
 
 

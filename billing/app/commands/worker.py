@@ -7,12 +7,13 @@ from typing import Any
 
 from billing.common.settings import Settings
 
-NEEDS = ("DATABASE_URL", "REDIS_URL")
+NEEDS = ("DATABASE_URL", "REDIS_URL", "BONUS_SECRET_KEY")
 
 DESCRIPTION = """\
-Runs a worker: it books activations, expiries and hold timeouts early. Run as many as you like.
-Nothing is lost when none runs: points are right at the till without them, reports are later.
-Needs DATABASE_URL and REDIS_URL."""
+Runs a worker: it books activations, expiries and hold timeouts early, runs campaigns and tells
+events to webhook subscribers. Run as many as you like. Nothing is lost when none runs: points are
+right at the till without them, all else is later. Needs DATABASE_URL, REDIS_URL and
+BONUS_SECRET_KEY, which webhooks are signed with the help of."""
 
 
 def add(subparsers: Any) -> None:
