@@ -62,7 +62,7 @@ class Rows:
 
 async def till(rows: Rows, postgres: EmbeddedPostgres, args: argparse.Namespace) -> None:
     """HTTP beside ungrouped, bulk beside HTTP, a lone request beside a bare commit."""
-    database = await make_database(postgres, "till", 2000)
+    database = await make_database(postgres, "till", 24_000)
     grouped: list[Run] = []
     single: list[float] = []
     noop: list[float] = []
@@ -95,7 +95,7 @@ async def till(rows: Rows, postgres: EmbeddedPostgres, args: argparse.Namespace)
         idle = statistics.median(noop)
         rows.add("no-op requests of the same server", noop, "/s", f"receipts are {http / idle:.2f}")
         bulk_rate = rows.add(
-            f"accruals in batches of 1,000, {bulk.AT_ONCE} connections",
+            f"accruals in batches of 1,000, {bulk.AT_ONCE} connections, customers apart",
             batches,
             "/s",
             f"{statistics.median(batches) / http:.2f} × HTTP receipts",
