@@ -169,6 +169,7 @@ def bind(declared: Operation, runtime: Runtime) -> HTTPRouteHandler:
     return HTTPRouteHandler(
         re.sub(r"\{(\w+)\}", r"{\1:str}", declared.path),
         http_method=cast(Any, declared.method),
+        status_code=200,  # the answer has its own; litestar would have 204 for DELETE
         name=f"{declared.method} {declared.path}",
         include_in_schema=False,
     )(handle)
