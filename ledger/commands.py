@@ -237,5 +237,12 @@ class Command(Struct, frozen=True, kw_only=True):
     facts: tuple[Fact, ...] = ()
     corrects: tuple[UUID, ...] = ()
     """Transactions of this customer that the plan wants to correct."""
+    holds: tuple[UUID, ...] = ()
+    """Holds of this customer, open or not, that the plan wants to end."""
     sweep: bool = False
     """Only bring the customer up to date; no transaction of its own."""
+
+    @property
+    def shared(self) -> tuple[Fact, ...]:
+        """Facts that do not belong to the customer: all who want them wait for each other."""
+        return tuple(fact for fact in self.facts if fact.reading.lock)

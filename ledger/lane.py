@@ -18,7 +18,7 @@ import asyncpg
 import structlog
 from msgspec import Struct
 
-from ledger.commands import Command
+from ledger.commands import Command, Fact
 from ledger.errors import Unavailable
 from ledger.group import (
     Aborted,
@@ -31,7 +31,7 @@ from ledger.group import (
     run_group,
     sweep_of,
 )
-from ledger.load import Connection, Needs
+from ledger.load import Connection, Needs, taken_facts
 
 _log = structlog.get_logger()
 
@@ -45,6 +45,10 @@ SELECT customer_id FROM (
     SELECT customer_id FROM ledger.balances WHERE customer_id = ANY($1::uuid[])
     FOR UPDATE SKIP LOCKED) AS free
 """
+
+SHARING_GROUP = 64
+"""Commands a group may hold that lock what all customers share, such as a budget: whoever waits
+for it waits for one group."""
 
 RETRIES = 6
 """Attempts at a group that lost a race (deadlock, serialization)."""
@@ -192,10 +196,12 @@ class Lane:
 
     def _next_group(self) -> list[_Job]:
         jobs: list[_Job] = []
+        sharing = 0
         while self._queue and len(jobs) < self._group_size:
             job = self._queue[0]
-            if not isinstance(job, _Job):
+            if not isinstance(job, _Job) or sharing == SHARING_GROUP:
                 break
+            sharing += bool(job.command.shared)
             self._queue.popleft()
             self._depth -= 1
             # Whoever gave up waiting was told to repeat: nothing needs to happen now.
@@ -244,12 +250,17 @@ class Lane:
             fates = [_away()] * len(jobs)
         except Exception as error:
             if len(jobs) > 1 and isinstance(error, asyncpg.LockNotAvailableError):
-                busy = await self._busy(jobs)
-                free = [job for job in jobs if not Needs([job.command]).customers & busy]
+                busy, taken = await self._busy(jobs)
+                free = [
+                    job
+                    for job in jobs
+                    if not Needs([job.command]).customers & busy
+                    and taken.isdisjoint(job.command.shared)
+                ]
                 for job in jobs:
                     if job not in free:
                         _tell(job, _rejected(job.command, error))
-                if busy:
+                if busy or taken:
                     await self._commit(free)
                     return
             if len(jobs) > 1:
@@ -268,13 +279,14 @@ class Lane:
         for job, fate in zip(jobs, fates, strict=True):
             _tell(job, fate)
 
-    async def _busy(self, jobs: Sequence[_Job]) -> set[UUID]:
-        """The customers of `jobs` whom somebody outside the ledger holds locked."""
-        wanted = list(Needs(job.command for job in jobs).customers)
+    async def _busy(self, jobs: Sequence[_Job]) -> tuple[set[UUID], set[Fact]]:
+        """The customers of `jobs`, and the shared facts, that somebody else holds locked."""
+        needs = Needs(job.command for job in jobs)
         connection = await self._connected()
         async with connection.transaction():
-            rows = await connection.fetch(_BUSY, wanted)
-        return {row[0] for row in rows}
+            rows = await connection.fetch(_BUSY, list(needs.customers))
+            taken = await taken_facts(connection, needs.facts)
+        return {row[0] for row in rows}, taken
 
     async def _commit_due(self, job: _Due) -> None:
         """Sweep. When the database rejects a customer, all are swept again, split as usual."""

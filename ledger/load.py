@@ -64,6 +64,7 @@ class Needs:
         for fact in command.facts:
             self.facts.setdefault(fact.reading, set()).add(fact)
         self.targets.update((customer, target) for target in command.corrects)
+        self.holds.update((customer, hold) for hold in command.holds)
         for step in command.steps:
             if isinstance(step, c.Accrue):
                 continue
@@ -204,6 +205,21 @@ def read_hold(row: asyncpg.Record) -> Hold:
     """A hold from (customer_id, id, status, expires_at, lots, amounts, captured)."""
     _, hold_id, status, expires_at, lots, amounts, captured = row
     return Hold(hold_id, status, expires_at, tuple(zip(lots, amounts, strict=True)), captured)
+
+
+async def taken_facts(
+    connection: Connection, wanted: Mapping[c.Reading, set[c.Fact]]
+) -> set[c.Fact]:
+    """Those of the shared facts that somebody else holds locked."""
+    taken: set[c.Fact] = set()
+    for reading in (one for one in wanted if one.lock):
+        facts = list(wanted[reading])
+        asked = [one.customer_id for one in facts], [one.name for one in facts]
+        there = await connection.fetch(reading.sql, *asked)
+        free = await connection.fetch(f"{reading.sql} FOR UPDATE SKIP LOCKED", *asked)
+        names = {(row[0], row[1]) for row in there} - {(row[0], row[1]) for row in free}
+        taken |= {c.Fact(reading, *name) for name in names}
+    return taken
 
 
 async def _targets(

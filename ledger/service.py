@@ -67,7 +67,7 @@ class Ledger:
             for _ in range(lanes)
         ]
         self.bulk_lane = Lane(
-            self._connect, clock, capacity=bulk_capacity, group_size=bulk_group_size
+            self._connect_bulk, clock, capacity=bulk_capacity, group_size=bulk_group_size
         )
         self._pool: Pool | None = None
         self._report_pool: Pool | None = None
@@ -190,10 +190,16 @@ class Ledger:
         )
 
     async def _connect(self) -> Connection:
+        return await self._connect_with(sql.LANE_SETTINGS)
+
+    async def _connect_bulk(self) -> Connection:
+        return await self._connect_with(sql.BULK_SETTINGS)
+
+    async def _connect_with(self, settings: dict[str, str]) -> Connection:
         return await asyncpg.connect(
             self._url,
             timeout=self._connect_timeout_s,
-            server_settings=sql.LANE_SETTINGS,
+            server_settings=settings,
             statement_cache_size=200,
             connection_class=ImpatientConnection,
         )

@@ -23,6 +23,9 @@ LANE_SETTINGS: Final = {
 }
 """A generic plan made while a table was still empty must not become a sequential scan later."""
 
+BULK_SETTINGS: Final = LANE_SETTINGS | {"lock_timeout": "10s"}
+"""Bulk work waits for others; nobody stands at a counter."""
+
 LOCK: Final = """
 SELECT customer_id, version, available, promo, deferred, held, debt, next_due, recorded_at
 FROM ledger.balances WHERE customer_id = ANY($1::uuid[])
