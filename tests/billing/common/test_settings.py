@@ -59,6 +59,7 @@ def test_all_faults_are_named_at_once_with_an_example_each() -> None:
         ("BONUS_LANES", "9" * 5000, "from 1 to 64"),
         ("BONUS_HOLD_SECONDS", "٣", "must be a whole number"),
         ("BONUS_PHONE_REGION", "ru", "two capital letters"),
+        ("BONUS_EXPIRY_NOTICE_DAYS", "7;1", "from 1 to 365, or off"),
         ("BONUS_LOG_LEVEL", "loud", "must be one of"),
     ],
 )
@@ -75,6 +76,13 @@ def test_the_secrets_are_not_in_the_repr() -> None:
     assert settings.secret_key == bytes(32)
     assert "hush" not in repr(settings)
     assert "x00" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "days"), [("", (7,)), ("7, 30,7", (30, 7)), ("off", ()), ("1", (1,))]
+)
+def test_days_of_notice_are_a_list_or_off(given: str, days: tuple[int, ...]) -> None:
+    assert load_settings({"BONUS_EXPIRY_NOTICE_DAYS": given}).expiry_notice_days == days
 
 
 @pytest.mark.parametrize(("cores", "processes"), [(None, 1), (1, 1), (2, 2), (64, 2)])
