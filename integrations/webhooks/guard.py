@@ -9,7 +9,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from typing import Final
 
 import httpx
@@ -21,27 +28,39 @@ MAX_URL: Final = 2000
 HTTPS_PORTS: Final = frozenset((443, 8443))
 HTTP_PORTS: Final = frozenset((80, 8080))
 
+Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """From a host and a port to all its addresses. Raises OSError."""
+
+_INTERNET: Final = tuple(map(ip_network, ("0.0.0.0/0", "2000::/3")))
+"""Of IPv6 only what is given out: no loopback, no local networks, nothing that wraps IPv4."""
 
 _REFUSED: Final = tuple(
     ip_network(text)
     for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
         "100.64.0.0/10",  # carriers' NAT, and a metadata service
+        "127.0.0.0/8",
         "168.63.129.16/32",  # a cloud's own service on a public address
+        "169.254.0.0/16",  # link-local: metadata services
+        "172.16.0.0/12",
+        "192.0.0.0/24",  # protocols, and a metadata service
+        "192.0.2.0/24",
         "192.88.99.0/24",  # relays of 6to4
-        "198.18.0.0/15",  # benchmarks
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
         "224.0.0.0/3",  # multicast, reserved, broadcast
-        "::/96",  # compatible with IPv4
-        "::ffff:0:0/96",  # mapped from IPv4
-        "::ffff:0:0:0/96",  # translated from IPv4
-        "64:ff9b:1::/48",  # NAT64 of the house
         "2001::/23",  # Teredo and other protocols
+        "2001:db8::/32",
         "2002::/16",  # 6to4
-        "fec0::/10",  # site-local
-        "ff00::/8",  # multicast
+        "3fff::/20",
     )
 )
+"""By RFC 6890 and what came after it; the standard library's lists depend on its version."""
+
 _NAT64: Final = ip_network("64:ff9b::/96")
 
 
@@ -111,13 +130,12 @@ def check_address(text: str) -> None:
     address: IPv4Address | IPv6Address = ip_address(text)
     if isinstance(address, IPv6Address) and address in _NAT64:
         address = IPv4Address(int(address) & 0xFFFFFFFF)
-    if (
-        not address.is_global
-        or address.is_multicast
-        or getattr(address, "scope_id", None)
-        or any(address in network for network in _REFUSED if network.version == address.version)
-    ):
+    if not _is_in(address, _INTERNET) or _is_in(address, _REFUSED) or not address.is_global:
         raise ForbiddenTarget(f"{text} is not an address of the public internet")
+
+
+def _is_in(address: IPv4Address | IPv6Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks)
 
 
 def _is_address(host: str) -> bool:

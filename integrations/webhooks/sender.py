@@ -33,6 +33,7 @@ class Sender:
         *,
         timeout_s: float = TIMEOUT_S,
         trust: ssl.SSLContext | None = None,
+        network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         self._guard = guard
         self._timeout_s = timeout_s
@@ -41,7 +42,7 @@ class Sender:
             ssl_context=trust or httpx.create_ssl_context(),
             max_connections=CONNECTIONS,
             keepalive_expiry=IDLE_S,
-            network_backend=_CheckedNetwork(guard),
+            network_backend=_CheckedNetwork(guard, network or httpcore.AnyIOBackend()),
         )
 
     async def send(self, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -95,9 +96,9 @@ class Sender:
 class _CheckedNetwork(httpcore.AsyncNetworkBackend):
     """Connects to the very addresses the guard has seen; TLS still asks for the URL's name."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, network: httpcore.AsyncNetworkBackend) -> None:
         self._guard = guard
-        self._network = httpcore.AnyIOBackend()
+        self._network = network
 
     async def connect_tcp(
         self,
