@@ -183,9 +183,9 @@ async def cancel_campaign(call: Call) -> Answer:
 )  # fmt: skip
 async def list_runs(call: Call[None, PageQuery]) -> Answer:
     """Progress and results, the newest first."""
-    campaign = await call.use(Campaigns).read(call.path["code"], call.principal)
     after = call.query.after(datetime)
     before = _aware(after[0]) if after else datetime.max.replace(tzinfo=UTC)
+    campaign = await call.use(Campaigns).read(call.path["code"], call.principal)
     runs = await store.read_runs(call.use(Database), campaign.code, before, call.query.limit)
     last = [runs[-1].scheduled_at] if runs else []
     return Answer.json(page(list(map(run_out, runs)), call.query.limit, *last))
@@ -197,8 +197,8 @@ async def list_runs(call: Call[None, PageQuery]) -> Answer:
 )  # fmt: skip
 async def list_failures(call: Call[None, PageQuery]) -> Answer:
     """Customers of the audience to whom nothing could be given, with what was wrong."""
-    campaign = await call.use(Campaigns).read(call.path["code"], call.principal)
     run_id, after = _id(call.path["id"]), call.query.after(UUID)
+    campaign = await call.use(Campaigns).read(call.path["code"], call.principal)
     database, limit = call.use(Database), call.query.limit
     if not await store.has_run(database, campaign.code, run_id):
         raise NotFound(f"Campaign {campaign.code!r} has no run {run_id}.")
