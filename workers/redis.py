@@ -43,13 +43,21 @@ class Presence:
 
 
 def quiet_consumers() -> None:
-    """Drop dramatiq's remark on every attempt to reconnect; `Presence` says it once."""
+    """Drop dramatiq's remarks on every attempt to reconnect, which `Presence` says once, and on
+    every message that finds its actor at work already."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(_is_news)
 
 
+_NO_NEWS = (
+    ("ConsumerThread", "Consumer encountered a connection"),
+    ("ConsumerThread", "Restarting consumer"),
+    ("WorkerThread", "Message %s was skipped"),
+)
+
+
 def _is_news(record: logging.LogRecord) -> bool:
-    return not (
-        record.name.startswith("dramatiq.worker.ConsumerThread")
-        and str(record.msg).startswith(("Consumer encountered a connection", "Restarting consumer"))
+    return not any(
+        record.name.startswith(f"dramatiq.worker.{thread}") and str(record.msg).startswith(words)
+        for thread, words in _NO_NEWS
     )
