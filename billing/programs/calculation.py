@@ -17,7 +17,7 @@ import msgspec
 
 from billing.common.money import split
 from billing.programs.birthdays import nearest_birthday
-from billing.programs.conditions import holds, line_holds, unmet
+from billing.programs.evaluation import Evaluation, common
 from billing.programs.explain import Outcome, Reason
 from billing.programs.limits import NOTHING_USED, Used, counters_of
 from billing.programs.model import (
@@ -39,6 +39,9 @@ from billing.programs.rewards import Taken, points_of
 from billing.programs.stacking import stack
 
 T = TypeVar("T")
+
+Positions = dict[str, list[int]]
+"""Indices of lines by the name of something."""
 
 Trace = list[Reason]
 """Why each program gave what it gave; made only for those who ask, such as quotes."""
@@ -90,7 +93,8 @@ class _Calculation:
         self._total = situation.basket.total
         self._taken: dict[LineFilter, list[int]] = {}
         self._bases: dict[tuple[int, Base], Taken] = {}
-        self._by_group: dict[str, list[int]] | None = None
+        self._evaluation = Evaluation(situation)
+        self._index: tuple[Positions, Positions] | None = None
 
     def run(self, programs: Iterable[ProgramVersion]) -> tuple[Award, ...]:
         ordered = sorted(programs, key=lambda program: program.code)
@@ -150,10 +154,10 @@ class _Calculation:
         """Raise unless the program waits for this situation, and its conditions hold."""
         if program.scenario is not None:
             self._check_scenario(program.scenario)
-        if program.when is not None and not holds(program.when, self._situation):
+        if program.when is not None and not self._evaluation.holds(program.when):
             condition = program.when
             if self._trace is not None:
-                condition = unmet(condition, self._situation)
+                condition = self._evaluation.unmet(condition)
             raise _Nothing("condition", condition=condition)
 
     def _check_scenario(self, rule: ScenarioRule) -> None:
@@ -179,27 +183,22 @@ class _Calculation:
 
     def _filtered(self, wanted: LineFilter) -> list[int]:
         lines = self._basket.lines
-        when = wanted.when
-        return [
-            i
-            for i in self._candidates(wanted)
-            if wanted.takes(lines[i]) and (when is None or line_holds(when, lines[i]))
-        ]
+        taken = [i for i in self._candidates(wanted) if wanted.takes(lines[i])]
+        if not taken or wanted.when is None:
+            return taken
+        met = self._evaluation.lines_where(wanted.when)
+        return [i for i in taken if met >> i & 1]
 
     def _candidates(self, wanted: LineFilter) -> Sequence[int]:
-        """The lines that may be meant: a program on a few groups does not look at each line."""
+        """The lines that may be meant: a program on a few groups does not look at each line, and
+        one on many products not at each product."""
         if not wanted.groups and not wanted.products:
             return self._sorted
-        if self._by_group is None:
-            self._by_group = {}
-            for i in self._sorted:
-                line = self._basket.lines[i]
-                for name in {*line.ancestry, f"sku {line.sku}"}:
-                    self._by_group.setdefault(name, []).append(i)
-        names = (*wanted.groups, *(f"sku {sku}" for sku in wanted.products))
-        if len(names) > len(self._by_group):
-            return self._sorted
-        found = {i for name in names for i in self._by_group.get(name, ())}
+        if self._index is None:
+            self._index = _by_goods(self._basket)
+        by_group, by_sku = self._index
+        found = {i for group in common(wanted.groups, by_group) for i in by_group[group]}
+        found.update(i for sku in common(wanted.products, by_sku) for i in by_sku[sku])
         return sorted(found, key=lambda i: self._basket.lines[i].number)
 
     def _money(self, program: ProgramVersion, taken: Sequence[int]) -> Taken:
@@ -353,6 +352,18 @@ def _check_birthday(rule: ScenarioRule, member: Member, moment: datetime) -> Non
         known = member.birth_date_since.astimezone(moment.tzinfo).date()
         if (birthday - known).days < rule.known_before:
             raise _Nothing("birthday_known_late")
+
+
+def _by_goods(basket: Basket) -> tuple[Positions, Positions]:
+    """Where there is which group, what is above it counted too, and where which sku."""
+    by_group: Positions = {}
+    by_sku: Positions = {}
+    for i, line in enumerate(basket.lines):
+        if line.sku is not None:
+            by_sku.setdefault(line.sku, []).append(i)
+        for group in line.ancestry:
+            by_group.setdefault(group, []).append(i)
+    return by_group, by_sku
 
 
 def _in_order(basket: Basket) -> list[int]:

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from billing.common.faults import token
+from billing.programs.evaluation import Evaluation
 from billing.programs.faults import Faults
 from billing.programs.fields import FIELDS, LINE
 from billing.programs.kinds import Kind, Op
@@ -40,16 +41,8 @@ def compile_condition(
 
 
 def holds(condition: Condition, situation: Situation) -> bool:
-    """Whether `condition` is true of `situation`."""
-    if isinstance(condition, Leaf):
-        if not condition.field.startswith(LINE):
-            return _compare(condition, situation)
-        return any(_compare(condition, line) for line in situation.basket.lines)
-    if isinstance(condition, Every):
-        return all(holds(part, situation) for part in condition.parts)
-    if isinstance(condition, Some):
-        return any(holds(part, situation) for part in condition.parts)
-    return not holds(condition.part, situation)
+    """Whether `condition` is true of `situation`. An Evaluation asks many of one situation."""
+    return Evaluation(situation).holds(condition)
 
 
 def line_holds(condition: Condition, line: Line) -> bool:
@@ -65,12 +58,7 @@ def line_holds(condition: Condition, line: Line) -> bool:
 
 def unmet(condition: Condition, situation: Situation) -> Condition:
     """The part of `condition`, which does not hold, that is to blame: enough to explain it."""
-    if not isinstance(condition, Every):
-        return condition
-    failed = [part for part in condition.parts if not holds(part, situation)]
-    if len(failed) == 1:
-        return unmet(failed[0], situation)
-    return Every(tuple(failed))
+    return Evaluation(situation).unmet(condition)
 
 
 def leaves(condition: Condition, pointer: str = "") -> Iterator[tuple[str, Leaf]]:
@@ -90,9 +78,9 @@ def fields(condition: Condition) -> frozenset[str]:
     return frozenset(leaf.field for _, leaf in leaves(condition))
 
 
-def _compare(leaf: Leaf, subject: Situation | Line) -> bool:
+def _compare(leaf: Leaf, line: Line) -> bool:
     field = FIELDS[leaf.field]
-    actual = field.read(subject)
+    actual = field.read(line)
     return actual is not None and field.kind.ops[leaf.op].test(actual, leaf.value)
 
 
