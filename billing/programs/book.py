@@ -21,9 +21,10 @@ from billing.catalog.service import Catalog
 from billing.common.db import Database
 from billing.programs import store
 from billing.programs.conditions import fields
+from billing.programs.contradictions import demands
 from billing.programs.definition import compile_definition, read_definition
 from billing.programs.limits import FIRST_PURCHASE
-from billing.programs.model import Basket, ProgramVersion, RedemptionRule
+from billing.programs.model import Basket, Leaf, ProgramVersion, RedemptionRule
 
 MAX_SHELVES: Final = 10_000
 """Shelves kept; more places than this and all are put together anew."""
@@ -193,7 +194,8 @@ def _editions(rows: Sequence[asyncpg.Record]) -> list[Edition]:
 def _asking(program: ProgramVersion | RedemptionRule) -> ProgramVersion | RedemptionRule:
     if isinstance(program, RedemptionRule) or program.when is None:
         return program
-    return replace(program, asks=fields(program.when))
+    first_only = demands(program.when, Leaf(FIRST_PURCHASE, "=", True))
+    return replace(program, asks=fields(program.when), first_only=first_only)
 
 
 def _asks_first_purchase(program: ProgramVersion | RedemptionRule) -> bool:

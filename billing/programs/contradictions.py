@@ -31,6 +31,11 @@ def contradictions(
         yield from contradictions(part, at, of_line=of_line)
 
 
+def demands(condition: Condition, wanted: Leaf) -> bool:
+    """Whether `condition` can hold only where `wanted` does: it is one of what must all hold."""
+    return wanted in _demanded(condition, "")[0]
+
+
 Alternatives = list[tuple[str, Condition]]
 
 

@@ -93,7 +93,7 @@ def once_key(program: ProgramVersion, situation: Situation) -> str | None:
     """Of what `program` gives only once to a customer: the name of the occurrence."""
     if program.scenario is not None:
         return situation.event_key
-    return "first" if FIRST_PURCHASE in program.asks else None
+    return "first" if program.first_only else None
 
 
 def local_day(situation: Situation) -> str:
@@ -108,7 +108,7 @@ def is_counted(program: ProgramVersion) -> bool:
         program.limits.per_customer_day is not None
         or program.limits.budget is not None
         or program.scenario is not None
-        or FIRST_PURCHASE in program.asks
+        or program.first_only
     )
 
 

@@ -319,6 +319,8 @@ class ProgramVersion(msgspec.Struct, frozen=True, kw_only=True):
     on_return: OnReturn = "debt"
     asks: frozenset[str] = frozenset()
     """The fields its conditions look at; filled in by the book."""
+    first_only: bool = False
+    """Whether its conditions demand a first purchase; filled in by the book."""
 
     def runs_at(self, moment: datetime) -> bool:
         """`valid_to` is exclusive."""

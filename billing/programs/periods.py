@@ -54,8 +54,6 @@ def parse_period(text: str) -> Period:
 Life = tuple[datetime | None, datetime | None]
 """From when and until when (exclusive) points may be spent, in UTC. None: at once, and for ever."""
 
-MAX_INSTALMENTS = 60
-
 
 def lifetimes(
     available: Availability | None, expires: Expiry | None, occurred_at: datetime, timezone: str
@@ -78,7 +76,12 @@ def _exact(available: Availability | None, expires: Expiry | None) -> bool:
     """Whether hours and minutes count."""
     if available is not None and available.at is not None:
         return True
-    periods = [available and available.after, expires and expires.after]
+    instalments = available and available.instalments
+    periods = [
+        available and available.after,
+        instalments and instalments.every,
+        expires and expires.after,
+    ]
     return any(parse_period(one).minutes for one in periods if one)
 
 

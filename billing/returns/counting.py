@@ -35,4 +35,4 @@ def counted_back(
 
 
 def _without_once(program: ProgramVersion) -> ProgramVersion:
-    return replace(program, scenario=None, asks=frozenset())
+    return replace(program, scenario=None, first_only=False)

@@ -6,10 +6,15 @@ import asyncio
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from tests.acceptance.shop import Shop, done
 from tests.acceptance.till import Till, accrued
 
 POINT_FOR_POINT = {"kind": "percent", "value": "100"}
+FIRST = {"field": "receipt.first_purchase", "op": "=", "value": True}
+LATER = {"field": "receipt.first_purchase", "op": "=", "value": False}
+HUNDRED = {"field": "receipt.total", "op": ">=", "value": "100.00"}
 
 
 def given(sales: list[Any]) -> Decimal:
@@ -59,6 +64,22 @@ async def test_a_condition_on_the_first_purchase_gives_once_under_concurrency(ti
     )
     sales = await asyncio.gather(*(till.sell("30.00") for _ in range(8)))
     assert sorted(accrued(sale) for sale in sales) == ["0.00"] * 7 + ["50.00"]
+
+
+@pytest.mark.parametrize(
+    ("when", "given"),
+    [
+        (LATER, ["0.00", "5.00", "5.00"]),
+        ({"not": FIRST}, ["0.00", "5.00", "5.00"]),
+        ({"any": [FIRST, HUNDRED]}, ["5.00", "5.00", "5.00"]),
+        ({"all": [HUNDRED, {"all": [FIRST]}]}, ["5.00", "0.00", "0.00"]),
+    ],
+)
+async def test_only_what_demands_a_first_purchase_gives_once(
+    till: Till, when: dict[str, Any], given: list[str]
+) -> None:
+    await till.publishes(reward={"kind": "percent", "value": "5"}, when=when)
+    assert [accrued(await till.sell("100.00")) for _ in given] == given
 
 
 async def test_a_limit_in_a_batch_counts_each_operation(till: Till) -> None:

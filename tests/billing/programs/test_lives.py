@@ -55,6 +55,13 @@ def test_instalments_by_month_do_not_drift_over_a_short_month() -> None:
     assert [since for since, _ in lives] == [at(f"{day}T00:00+03:00") for day in days]
 
 
+def test_instalments_by_the_hour_begin_when_the_goods_were_bought() -> None:
+    available = Availability(instalments=Instalments(3, "PT1H"))
+    lives = lifetimes(available, None, at("2026-11-21T21:30+03:00"), MOSCOW)
+    hours = ["2026-11-21T22:30", "2026-11-21T23:30"]
+    assert [since for since, _ in lives] == [None, *(at(f"{hour}+03:00") for hour in hours)]
+
+
 def test_a_fixed_date_that_is_over_gives_the_points_at_once() -> None:
     available = Availability(at=at("2026-11-20T00:00+03:00"))
     assert lifetimes(available, None, at("2026-11-21T12:00+03:00"), MOSCOW) == ((None, None),)
