@@ -123,9 +123,9 @@ class Batch:
                 else:
                     new.append(lot_row(state.customer_id, lot))
         if new:
-            await _put(connection, copier, sql.LOTS, sql.NEW_LOTS, new, 17)
+            await _put(connection, copier, sql.LOTS, sql.NEW_LOTS, new, 18)
         if old:
-            await connection.execute(sql.CHANGED_LOTS, *columns(old, 11))
+            await connection.execute(sql.CHANGED_LOTS, *columns(old, 12))
 
     def _is_stale(self, customer_id: UUID) -> bool:
         """Whether the row says another next due date than its lots and holds do."""
@@ -243,6 +243,7 @@ def lot_row(customer_id: UUID, lot: Lot) -> tuple[Any, ...]:
         lot.revoked,
         lot.owed,
         lot.expired,
+        lot.forgiven,
         lot.open,
     )
 
@@ -259,6 +260,7 @@ def _changed_lot_row(customer_id: UUID, lot: Lot) -> tuple[Any, ...]:
         lot.revoked,
         lot.owed,
         lot.expired,
+        lot.forgiven,
         lot.open,
     )
 

@@ -13,7 +13,8 @@ from ledger.commands import IfSpent, Restore, Reverse, Revoke
 from ledger.draft import Draft
 from ledger.errors import Refusal
 from ledger.flows import Kind
-from ledger.model import Lot, Posting, points_text
+from ledger.model import Posting, points_text
+from ledger.reclaim import reclaim
 from ledger.state import CorrectionTarget
 
 LotShare = tuple[UUID, str | None]
@@ -35,10 +36,12 @@ def revoke(draft: Draft, step: Revoke, target: CorrectionTarget) -> None:
     paid_debts = _paid_debts(target)
     for (lot_id, product_group), amount in wanted.items():
         _take_back(draft, lot_id, product_group, amount, paid_debts, step.if_spent)
+    # Points that this command restored to a lot already over may have been given anew.
+    reclaim(draft, alive_at=draft.now)
 
 
 def restore(draft: Draft, step: Restore, target: CorrectionTarget) -> None:
-    """redeemed → available, same lot; as much debt as the lot's revocation left is paid first."""
+    """redeemed → available, same lot; what the lot still owes is taken from it."""
     draft.corrects = target.id
     left = _left(target, ("redeem", "capture"), ("restore",))
     parts = step.parts
@@ -52,8 +55,7 @@ def restore(draft: Draft, step: Restore, target: CorrectionTarget) -> None:
         draft.post(
             "restore", "redeemed", "available", amount, draft.state.lots[lot_id], product_group
         )
-        lot = draft.state.lots[lot_id]
-        draft.post("settle", "available", "debt", settled(lot, amount, draft.state.debt), lot)
+    reclaim(draft)
 
 
 def _last_taken(
@@ -67,11 +69,6 @@ def _last_taken(
         parts.append((*key, min(amount, rest)))
         rest -= parts[-1][2]
     return tuple(parts)
-
-
-def settled(lot: Lot, restored: int, debt: int) -> int:
-    """How much of what is restored to `lot` pays the debt that its own revocation had left."""
-    return min(restored, lot.owed, debt)
 
 
 _REVERSIBLE = frozenset(("accrual", "redemption", "receipt", "capture", "adjustment"))
@@ -124,8 +121,9 @@ def _take_back(
     available = min(amount, lot.available)
     draft.post("revoke", "available", "issued", available, lot, product_group)
     lot = draft.state.lots[lot_id]
-    # What expired was never used: nobody owes it.
-    used = lot.amount - lot.available - lot.deferred - lot.expired - lot.revoked
+    # What expired was never used: nobody owes it. When another sale paid this lot's debt and its
+    # points came back, more is available than is left of it: nothing is used then.
+    used = max(0, lot.amount - lot.available - lot.deferred - lot.expired - lot.revoked)
     amount = min(amount - available, used)
     owed_again = min(amount, paid_debts[lot_id])
     paid_debts[lot_id] -= owed_again
@@ -135,8 +133,10 @@ def _take_back(
             "points_already_spent",
             "The points of this sale are already spent, and its program refuses the return.",
         )
-    owed = owed_again + (spent if if_spent == "debt" else 0)
-    draft.post("revoke", "debt", "issued", owed, draft.state.lots[lot_id], product_group)
+    draft.post("revoke", "debt", "issued", amount, draft.state.lots[lot_id], product_group)
+    if if_spent == "floor":
+        lot = draft.state.lots[lot_id]
+        draft.post("forgive", "adjustment", "debt", spent, lot, product_group)
 
 
 def _left(
@@ -157,7 +157,7 @@ def _left(
 
 def _paid_debts(target: CorrectionTarget) -> Counter[UUID]:
     """How much of each lot went into a debt when it was accrued, and was not made debt again."""
-    paid = Counter(_sums(p for p in target.postings if p.credit == "debt"))
+    paid = Counter(_sums(p for p in target.postings if (p.kind, p.credit) == ("accrue", "debt")))
     return paid - Counter(_sums(p for p in target.corrections if p.debit == "debt"))
 
 

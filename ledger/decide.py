@@ -77,7 +77,9 @@ def decide(context: Context, command: c.Command, now: datetime) -> Outcome:
     written = roll_forward(state, recorded_at, recorded_at)
     if command.sweep:
         return Outcome(tuple(written), None, state, recorded_at, None, forks, context.targets)
-    draft = Draft(state, command.kind, command.occurred_at, command.channel, command.store)
+    draft = Draft(
+        state, command.kind, command.occurred_at, command.channel, command.store, now=recorded_at
+    )
     targets = context.targets
     for step in _steps(context, command, state, recorded_at):
         if isinstance(step, c.Transfer):

@@ -28,6 +28,7 @@ class Draft:
         "hold_id",
         "id",
         "kind",
+        "now",
         "occurred_at",
         "operation_id",
         "postings",
@@ -43,8 +44,10 @@ class Draft:
         channel: str | None = None,
         store: str | None = None,
         operation_id: UUID | None = None,
+        now: datetime | None = None,
     ) -> None:
         self.state = state
+        self.now = now
         self.kind = kind
         self.id = uuid7()
         self.operation_id = operation_id or self.id

@@ -13,6 +13,7 @@ from uuid import UUID
 from ledger.draft import Draft
 from ledger.flows import TransactionKind
 from ledger.model import Lot, Transaction
+from ledger.reclaim import reclaim
 from ledger.state import CustomerState
 
 Event = tuple[datetime, int, UUID]
@@ -72,6 +73,7 @@ def _run(
             due = [lot_id for lot_id, _ in parts]
             for lot_id, amount in parts:
                 draft.post("release", "held", "available", amount, state.lots[lot_id])
+            reclaim(draft)
         else:
             for lot in (state.lots[lot_id] for lot_id in due):
                 if kind == _ACTIVATION:

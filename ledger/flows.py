@@ -38,11 +38,14 @@ Kind = Literal[
     "revoke",
     "restore",
     "settle",
+    "forgive",
     "adjust",
     "transfer",
 ]
 """What a posting does. `revoke` takes back what a returned sale earned, `restore` gives back what
-it was paid with, `settle` lets restored points pay the debt their own revocation had left."""
+it was paid with, `settle` lets points that come back to a lot pay the debt its revocation had
+left; `forgive` is the house's: a debt that the program does not ask for, taken after all when the
+points come back."""
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -63,6 +66,8 @@ FLOWS: Final[tuple[Flow, ...]] = (
     ("revoke", "debt", "issued"),
     ("restore", "redeemed", "available"),
     ("settle", "available", "debt"),
+    ("forgive", "adjustment", "debt"),
+    ("forgive", "available", "adjustment"),
     ("adjust", "adjustment", "available"),
     ("adjust", "adjustment", "deferred"),
     ("adjust", "available", "adjustment"),
@@ -102,23 +107,25 @@ undone).
 
 TRANSACTION_KINDS: Final[tuple[TransactionKind, ...]] = get_args(TransactionKind)
 
+_RECLAIM: Final[tuple[Kind, ...]] = ("settle", "forgive")
+
 MAY_HOLD: Final[dict[TransactionKind, frozenset[Kind]]] = {
     "accrual": frozenset(("accrue",)),
     "redemption": frozenset(("redeem",)),
-    "receipt": frozenset(("accrue", "redeem", "capture", "release")),
+    "receipt": frozenset(("accrue", "redeem", "capture", "release", *_RECLAIM)),
     "hold": frozenset(("hold",)),
-    "capture": frozenset(("capture", "release")),
-    "release": frozenset(("release",)),
-    "hold_expiry": frozenset(("release",)),
+    "capture": frozenset(("capture", "release", *_RECLAIM)),
+    "release": frozenset(("release", *_RECLAIM)),
+    "hold_expiry": frozenset(("release", *_RECLAIM)),
     "activation": frozenset(("activate",)),
     "expiry": frozenset(("expire",)),
-    "revocation": frozenset(("revoke",)),
-    "restoration": frozenset(("restore", "settle")),
-    "return": frozenset(("revoke", "restore", "settle", "adjust")),
+    "revocation": frozenset(("revoke", *_RECLAIM)),
+    "restoration": frozenset(("restore", *_RECLAIM)),
+    "return": frozenset(("revoke", "restore", "adjust", *_RECLAIM)),
     "adjustment": frozenset(("adjust",)),
     "transfer_out": frozenset(("transfer",)),
     "transfer_in": frozenset(("transfer",)),
-    "reversal": frozenset(("revoke", "restore", "settle", "adjust")),
+    "reversal": frozenset(("revoke", "restore", "adjust", *_RECLAIM)),
 }
 """Which postings a transaction of each kind may hold."""
 

@@ -18,7 +18,8 @@ class Lot(Struct, frozen=True):
 
     `expires_at` is exclusive: at that instant the points are gone. `redeemed` is net of what was
     restored; `revoked` is what was taken back, `owed` the debt that left and that nothing restored
-    has settled; `expired` is what nobody used in time.
+    has settled; `expired` is what nobody used in time; `forgiven` what was revoked after it was
+    spent, and is not asked for until points come back.
     """
 
     id: UUID
@@ -36,6 +37,7 @@ class Lot(Struct, frozen=True):
     revoked: int = 0
     owed: int = 0
     expired: int = 0
+    forgiven: int = 0
 
     @property
     def open(self) -> bool:

@@ -23,6 +23,7 @@ from ledger.errors import Refusal
 from ledger.flows import Account, Kind
 from ledger.granting import new_lot
 from ledger.model import Hold, points_text
+from ledger.reclaim import reclaim
 
 
 def redeem(draft: Draft, step: Redeem) -> None:
@@ -64,6 +65,7 @@ def capture(draft: Draft, step: Capture) -> None:
     _spend(draft, "capture", "held", [p for p in captured if p[1]], step.spread)
     for (lot_id, held), (_, part) in zip(hold.parts, captured, strict=True):
         draft.post("release", "held", "available", held - part, draft.state.lots[lot_id])
+    reclaim(draft)
 
 
 def release(draft: Draft, step: Release) -> None:
@@ -72,6 +74,7 @@ def release(draft: Draft, step: Release) -> None:
     draft.hold_id = hold.id
     for lot_id, amount in hold.parts:
         draft.post("release", "held", "available", amount, draft.state.lots[lot_id])
+    reclaim(draft)
 
 
 def adjust(draft: Draft, step: Adjust) -> None:

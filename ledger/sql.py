@@ -59,7 +59,7 @@ FROM ledger.sources WHERE source = ANY($2::text[])
 
 LOT_COLUMNS: Final = (
     "customer_id, id, bucket, amount, active_from, expires_at, program, program_version,"
-    " occurred_at, available, deferred, held, redeemed, revoked, owed, expired"
+    " occurred_at, available, deferred, held, redeemed, revoked, owed, expired, forgiven"
 )
 
 OPEN_LOTS: Final = f"""
@@ -190,7 +190,7 @@ LOTS: Final = table(
     "customer_id uuid, id uuid, bucket text, amount bigint, active_from timestamptz,"
     " expires_at timestamptz, program text, program_version integer, occurred_at timestamptz,"
     " available bigint, deferred bigint, held bigint, redeemed bigint, revoked bigint,"
-    " owed bigint, expired bigint, open boolean",
+    " owed bigint, expired bigint, forgiven bigint, open boolean",
 )
 """What large groups copy: the rows of `APPEND` and `NEW_LOTS`."""
 
@@ -199,19 +199,19 @@ INSERT INTO ledger.lots ({LOT_COLUMNS}, open)
 SELECT * FROM unnest(
     $1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[],
     $7::text[], $8::int[], $9::timestamptz[], $10::bigint[], $11::bigint[], $12::bigint[],
-    $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::boolean[])
+    $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::boolean[])
 """
 
 CHANGED_LOTS: Final = """
 UPDATE ledger.lots AS l
 SET amount = n.amount, available = n.available, deferred = n.deferred, held = n.held,
     redeemed = n.redeemed, revoked = n.revoked, owed = n.owed, expired = n.expired,
-    open = n.open
+    forgiven = n.forgiven, open = n.open
 FROM unnest(
     $1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::boolean[])
+    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::boolean[])
     AS n (customer_id, id, amount, available, deferred, held, redeemed, revoked, owed, expired,
-          open)
+          forgiven, open)
 WHERE l.customer_id = n.customer_id AND l.id = n.id
 """
 

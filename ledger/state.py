@@ -102,7 +102,8 @@ class CustomerState:
         lot = self.lots.get(posting.lot_id)
         if lot is None:
             lot = _new_lot(posting, occurred_at)
-        put_in = lot.amount + amount if debit in _SOURCES else lot.amount
+        forgives = posting.kind == "forgive"
+        put_in = lot.amount + amount if debit in _SOURCES and not forgives else lot.amount
         available, deferred, held, redeemed = lot.available, lot.deferred, lot.held, lot.redeemed
         if debit == "available":
             available -= amount
@@ -124,7 +125,7 @@ class CustomerState:
             redeemed += amount
         elif credit == "debt":
             self.debt -= amount
-        revoked, owed, expired = lot.revoked, lot.owed, lot.expired
+        revoked, owed, expired, forgiven = lot.revoked, lot.owed, lot.expired, lot.forgiven
         if posting.kind == "revoke":
             revoked += amount
             owed += amount if debit == "debt" else 0
@@ -132,8 +133,13 @@ class CustomerState:
             owed -= amount
         elif posting.kind == "expire":
             expired += amount
+        elif forgives and credit == "debt":
+            owed -= amount
+            forgiven += amount
+        elif forgives:
+            forgiven -= amount
         if self.strict:
-            if min(available, deferred, held, redeemed, owed) < 0 or revoked > put_in:
+            if min(available, deferred, held, redeemed, owed, forgiven) < 0 or revoked > put_in:
                 raise Impossible(f"{posting.kind} of {amount} leaves lot {lot.id} below zero")
             if self.debt < 0:
                 raise Impossible(f"{posting.kind} of {amount} leaves a debt below zero")
@@ -159,6 +165,7 @@ class CustomerState:
             revoked,
             owed,
             expired,
+            forgiven,
         )
 
     def apply(self, transaction: Transaction) -> None:

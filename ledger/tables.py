@@ -178,6 +178,7 @@ lots = Table(
     Column("revoked", BigInteger, nullable=False),
     Column("owed", BigInteger, nullable=False),
     Column("expired", BigInteger, nullable=False),
+    Column("forgiven", BigInteger, nullable=False, server_default=text("0")),
     Column("open", Boolean, nullable=False),
     CheckConstraint(
         "available >= 0 AND deferred >= 0 AND held >= 0 AND redeemed >= 0 AND owed >= 0"
@@ -186,6 +187,7 @@ lots = Table(
         " AND open = (available + deferred + held > 0)",
         name="lots_bucket_check",
     ),
+    CheckConstraint("forgiven >= 0", name="lots_forgiven_check"),
     Index("lots_open_idx", "customer_id", postgresql_where=text("open")),
     Index("lots_deferred_idx", "customer_id", postgresql_where=text("deferred > 0")),
     Index(

@@ -23,11 +23,12 @@ from billing.returns.giving import Part, Spent
 from billing.returns.keeping import kept
 from billing.returns.model import Given, Progress, Sold, by_line
 from billing.returns.taking import Lots, Taking
+from ledger.burn import burn_key
 from ledger.commands import Adjust, Fact, Facts, IfSpent, Restore, Revoke, Row, Step, View
-from ledger.corrections import settled
 from ledger.errors import Refusal
 from ledger.flows import Bucket
 from ledger.model import Lot
+from ledger.reclaim import reclaimed
 from ledger.state import CorrectionTarget
 
 Reissue = Callable[[datetime], datetime | None]
@@ -171,14 +172,15 @@ class Returning:
             return []
         reissued: Counter[Bucket] = Counter()
         debt = view.state.debt
-        owed: Counter[UUID] = Counter()
+        back: Counter[UUID] = Counter()
         for lot_id, _, part in parts:
-            lot = view.state.lots[lot_id]
-            pays = settled(replace(lot, owed=lot.owed - owed[lot_id]), part, debt)
-            owed[lot_id] += pays
-            debt -= pays
+            back[lot_id] += part
+        for lot in sorted((view.state.lots[lot_id] for lot_id in back), key=burn_key):
+            points = back[lot.id]
+            settled, taken = reclaimed(replace(lot, available=lot.available + points), debt)
+            debt -= settled
             if _is_over(lot, view.recorded_at):
-                reissued[lot.bucket] += part - pays
+                reissued[lot.bucket] += points - settled - taken
         return [Adjust(n, bucket, None, until) for bucket, n in reissued.items() if n]
 
     def _redeeming(self, view: View) -> CorrectionTarget:

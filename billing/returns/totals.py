@@ -29,19 +29,20 @@ class Totals(msgspec.Struct, frozen=True):
 
 def totals_of(postings: Sequence[Posting], lines: Iterable[KeptLine], *, by_hand: bool) -> Totals:
     """The totals of a return. One `by_hand` moves points by adjusting alone."""
-    given = sum(p.amount for p in postings if p.debit == "adjustment")
+    given = sum(p.amount for p in postings if (p.kind, p.debit) == ("adjust", "adjustment"))
     if by_hand:
         taken = sum(p.amount for p in postings if p.credit == "adjustment")
         return Totals(taken, given, 0, 0, 0, 0)
     parts = [part for line in lines for one in line.accruals_revoked for part in one.lots]
     expired = sum(part.lapsed for part in parts)
     revoked = sum(p.amount for p in postings if p.kind == "revoke")
+    forgiven = sum(p.amount for p in postings if (p.kind, p.credit) == ("forgive", "debt"))
     return Totals(
-        revoked=revoked,
+        revoked=revoked - forgiven,
         restored=sum(p.amount for p in postings if p.kind == "restore"),
         reissued=given,
-        debt=sum(p.amount for p in postings if p.kind == "revoke" and p.debit == "debt"),
-        forgiven=sum(part.points for part in parts) - expired - revoked,
+        debt=sum(p.amount for p in postings if (p.kind, p.debit) == ("revoke", "debt")) - forgiven,
+        forgiven=forgiven,
         expired=expired,
     )
 

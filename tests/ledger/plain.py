@@ -29,6 +29,7 @@ class PlainLot:
     put_in: int = 0
     expired: int = 0
     revoked: int = 0
+    forgiven: int = 0
 
 
 Parts = list[tuple[PlainLot, int]]
@@ -92,6 +93,7 @@ class PlainCustomer:
         for lot, amount in hold.parts:
             lot.held -= amount
             lot.available += amount
+        self._reclaim()
         hold.status = status
 
     # Sums ---------------------------------------------------------------------------------
@@ -169,6 +171,7 @@ class PlainCustomer:
                 lot.available += part - spent
                 if spent:
                     done.spent.append((lot, spent))
+            self._reclaim()
             hold.status = "captured" if done.spent else "released"
         self.tick(self.now, at)
         return done
@@ -193,10 +196,8 @@ class PlainCustomer:
                 back = min(part, rest)
                 rest -= back
                 done.restored[lot.number] = done.restored.get(lot.number, 0) + back
-                settled = min(back, lot.owed, self.debt)
-                lot.owed -= settled
-                self.debt -= settled
-                lot.available += back - settled
+                lot.available += back
+            self._reclaim()
         self.tick(self.now, at)
 
     def reverse(self, at: float, done: Done) -> None:
@@ -269,21 +270,37 @@ class PlainCustomer:
             deferred = min(amount, lot.deferred)
             available = min(amount - deferred, lot.available)
             left = lot.put_in - lot.available - lot.deferred - lot.expired - lot.revoked
-            gone = min(amount - deferred - available, left)
+            gone = min(amount - deferred - available, max(0, left))
             if gone and if_spent == "refuse":
                 raise No("points_already_spent")
-            if if_spent == "floor":
-                gone = 0
             plan.append((lot, deferred, available, gone))
         for lot, deferred, available, gone in plan:
             lot.deferred -= deferred
             lot.available -= available
-            self.debt += gone
-            lot.owed += gone
+            if if_spent == "floor":
+                lot.forgiven += gone
+            else:
+                self.debt += gone
+                lot.owed += gone
             lot.revoked += deferred + available + gone
             done.revoked[lot.number] = done.revoked.get(lot.number, 0) + (
                 deferred + available + gone
             )
+        self._reclaim(alive=True)
+
+    def _reclaim(self, *, alive: bool = False) -> None:
+        """Points that came back pay what their own lot owes; what was forgiven is taken."""
+        for lot in sorted(
+            self.lots, key=lambda n: (n.expires, n.bucket == "base", n.born, n.number)
+        ):
+            if alive and lot.expires <= self.now:
+                continue
+            settled = min(lot.available, lot.owed, self.debt)
+            lot.owed -= settled
+            self.debt -= settled
+            taken = min(lot.available - settled, lot.forgiven)
+            lot.forgiven -= taken
+            lot.available -= settled + taken
 
 
 class Logged:
