@@ -21,19 +21,19 @@ class Shop:
 
     @property
     def channel(self) -> str:
-        return f"channel-{self.number}"
+        return f"a-channel-{self.number}"
 
     @property
     def store(self) -> str:
-        return f"store-{self.number}"
+        return f"a-store-{self.number}"
 
     @property
     def group(self) -> str:
-        return f"group-{self.number}"
+        return f"a-group-{self.number}"
 
     @property
     def sku(self) -> str:
-        return f"sku-{self.number}"
+        return f"a-sku-{self.number}"
 
     @property
     def phone(self) -> str:

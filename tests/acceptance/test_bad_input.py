@@ -282,7 +282,7 @@ async def test_a_body_made_to_cost_time_costs_little(
     started = time.monotonic()
     answer = await admin.post("/v1/customers", json=body)
     problem(answer, 400, "validation_failed")
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10  # What grew with the square would take minutes.
     assert len(answer.content) < 10_000, "what was sent is not echoed whole"
     assert await contents() == before
 

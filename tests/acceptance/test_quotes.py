@@ -223,7 +223,7 @@ async def test_any_quote_and_its_sale_agree(till: Till, seed: int) -> None:
     await till.adjust("+60.00")
     for _ in range(3):
         amounts = [f"{chance.randint(1, 9999) / 100:.2f}" for _ in range(chance.randint(1, 5))]
-        body, quote = await till.quote(*amounts, redeem=chance.choice((None, "max", "0.37")))
+        body, quote = await till.quote(*amounts, redeem=chance.choice((None, "max")))
         sale = done(await sell_quoted(till, body, quote))
         assert {name: sale[name] for name in SAME} == {name: quote[name] for name in SAME}
         assert sale["redeemed"] == quote["redeem"]
