@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from billing.common.money import split
+from billing.common.money import MAX_AMOUNT, format_amount, split
 from billing.programs.birthdays import nearest_birthday
 from billing.programs.evaluation import Evaluation, common
 from billing.programs.explain import Outcome, Reason
@@ -37,6 +37,7 @@ from billing.programs.model import (
 from billing.programs.periods import lifetimes, zone_of
 from billing.programs.rewards import Taken, points_of
 from billing.programs.stacking import stack
+from ledger.errors import Refusal
 
 T = TypeVar("T")
 
@@ -45,6 +46,20 @@ Positions = dict[str, list[int]]
 
 Trace = list[Reason]
 """Why each program gave what it gave; made only for those who ask, such as quotes."""
+
+MAX_LINE_REASONS = 2000
+"""Lines × programs up to which a trace speaks of single lines, not only of the whole receipt."""
+
+
+class TooManyPoints(Refusal):
+    """More than an amount can be: nobody could give it back, or read it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "balance_limit",
+            f"The programs would give this receipt more than {format_amount(MAX_AMOUNT)} points; "
+            "correct its lines, or the programs.",
+        )
 
 
 class _Given(msgspec.Struct):
@@ -67,8 +82,14 @@ def calculate(
 
     `programs` are those that run there and then (`Book.accruals`, `Book.scenarios`); `points_paid`
     is what points pay of each line, in 1/100; `used` how much of the counters is used already.
+    Raises TooManyPoints.
     """
     return _Calculation(situation, points_paid, used, trace).run(programs)
+
+
+def tells_lines(basket: Basket, programs: Sequence[ProgramVersion]) -> bool:
+    """Whether a trace of `programs` speaks of the single lines of `basket`."""
+    return len(basket.lines) * len(programs) <= MAX_LINE_REASONS
 
 
 class _Nothing(Exception):
@@ -89,6 +110,7 @@ class _Calculation:
         self._paid = points_paid or [0] * len(situation.basket.lines)
         self._used = used
         self._trace = trace
+        self._trace_of_lines: Trace | None = None
         self._sorted = _in_order(situation.basket)
         self._total = situation.basket.total
         self._taken: dict[LineFilter, list[int]] = {}
@@ -98,6 +120,8 @@ class _Calculation:
 
     def run(self, programs: Iterable[ProgramVersion]) -> tuple[Award, ...]:
         ordered = sorted(programs, key=lambda program: program.code)
+        if tells_lines(self._basket, ordered):
+            self._trace_of_lines = self._trace
         plain = [one for one in ordered if not isinstance(one.reward, Multiplier)]
         given = self._stacked(self._each(plain, self._give))
         amplifiers = [one for one in ordered if isinstance(one.reward, Multiplier)]
@@ -107,12 +131,12 @@ class _Calculation:
             }
             given += self._stacked(self._each(amplifiers, lambda one: self._multiply(one, by_code)))
         parts = {one.program.code: one for one in given}
-        return tuple(
-            self._each(
-                (parts[code].program for code in sorted(parts)),
-                lambda p: self._award(parts[p.code]),
-            )
+        awards = self._each(
+            (parts[code].program for code in sorted(parts)), lambda p: self._award(parts[p.code])
         )
+        if self._basket.lines and sum(award.points for award in awards) > MAX_AMOUNT:
+            raise TooManyPoints
+        return tuple(awards)
 
     def _each(
         self, programs: Iterable[ProgramVersion], make: Callable[[ProgramVersion], T]
@@ -177,7 +201,7 @@ class _Calculation:
         taken = self._taken.get(program.lines)
         if taken is None:
             taken = self._taken[program.lines] = self._filtered(program.lines)
-        if self._trace is not None:
+        if self._trace_of_lines is not None:
             self._trace_lines(program, set(taken))
         return taken
 
@@ -224,11 +248,15 @@ class _Calculation:
         return money
 
     def _by_payment(self, program: ProgramVersion, money: Taken) -> Taken:
-        """The part of the money that was paid by the types of the program (T53)."""
-        counts = sum(self._basket.payments_of(program.payment_types))
-        whole = sum(amount for _, amount in self._basket.payments)
-        if counts == 0:
+        """The part of the money that was paid by the types of the program (T53): of all that is
+        to be paid in money, whether or not the till tells all of it."""
+        told = sum(self._basket.payments_of(program.payment_types))
+        if told == 0:
             raise _Nothing("no_money_of_type", types=sorted(program.payment_types))
+        whole = self._total - sum(self._paid)
+        if whole == 0:
+            raise _Nothing("paid_with_points")
+        counts = min(told, whole)
         bases = split(sum(money.bases) * counts // whole, list(money.bases))
         if not any(bases):
             raise _Nothing("paid_with_points")
@@ -299,7 +327,7 @@ class _Calculation:
             points = sum(part.points for part in parts)
             by_line = tuple(map(sum, zip(*(part.by_line for part in parts), strict=True)))
         self._reason(program, None, "gave", "gave", points=points)
-        for i in positions(by_line) if self._trace is not None else ():
+        for i in positions(by_line) if self._trace_of_lines is not None else ():
             self._reason(program, self._basket.lines[i].number, "gave", "gave", points=by_line[i])
         return Award(program.code, program.version, program.bucket, points, by_line, tuple(parts))
 

@@ -155,3 +155,13 @@ if __name__ == "__main__":
     for one in LANGUAGES:
         _file(one).write_text(told(one), "utf-8")
     sys.exit(0)
+
+
+@pytest.mark.parametrize(("lines", "told"), [(1000, 2002), (1001, 2)])
+def test_of_very_many_lines_only_the_whole_is_explained(lines: int, told: int) -> None:
+    bought = basket(*(line(number, "bread", 10) for number in range(1, lines + 1)))
+    programs = [program("all", percent(5)), program("milk", percent(5), only=["milk"])]
+    trace: Trace = []
+    calculate(programs, Situation(bought, ANNA), trace=trace)
+    assert len(trace) == told
+    assert [one.program for one in trace if one.line is None] == ["milk", "all"]

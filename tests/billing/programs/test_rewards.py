@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from billing.common.money import MAX_AMOUNT
+from billing.programs.calculation import TooManyPoints
 from billing.programs.model import (
     FACTOR_UNIT,
     Brackets,
     Leaf,
     Multiplier,
     PerAmount,
+    PerUnit,
     ProgramVersion,
     Rounding,
 )
@@ -137,3 +140,32 @@ def test_rounding_per_receipt_and_per_line() -> None:
 def test_c24_no_float_noise_in_a_share_of_money() -> None:
     """290 × 10 % is 29.00, not 28.99 or 29.90."""
     assert total([program("p", percent(10))], basket(line(1, "a", 290))) == 29_00
+
+
+@pytest.mark.parametrize(
+    ("told", "paid", "points"),
+    [
+        ([("sbp", 600_00), ("cash", 400_00)], 0, 60_00),
+        ([("sbp", 600_00)], 0, 60_00),
+        ([("sbp", 1), ("cash", 1)], 0, 0),
+        ([("sbp", 5000_00), ("cash", 1)], 0, 100_00),
+        ([("sbp", 500_00)], 500_00, 50_00),
+        ([("sbp", 500_00), ("points", 500_00)], 500_00, 50_00),
+        ([("sbp", 1000_00)], 1000_00, 0),
+    ],
+)
+def test_t53_money_of_a_type_is_a_part_of_all_that_is_to_pay(
+    told: list[tuple[str, int]], paid: int, points: int
+) -> None:
+    """Also when the till does not tell all payments, or tells points among them."""
+    by_sbp = program("p", percent(10), payment_types=frozenset(("sbp",)))
+    bought = basket(line(1, "a", 1000), payments=tuple(told))
+    assert total([by_sbp], bought, paid=[paid]) == points
+
+
+def test_nobody_earns_more_than_an_amount_can_be() -> None:
+    dear = program("p", PerUnit(MAX_AMOUNT))
+    assert total([dear], basket(line(1, "a", 1))) == MAX_AMOUNT
+    with pytest.raises(TooManyPoints) as refused:
+        awards([dear, program("q", percent(1))], basket(line(1, "a", 1)))
+    assert refused.value.code == "balance_limit"
