@@ -23,10 +23,10 @@ SPENT: Final = "campaign_budget"
 _COUNT = Statement(
     "billing.counters of campaigns",
     """
-UPDATE billing.counters AS c SET value = c.value + n.delta
-FROM (SELECT name, sum(delta) AS delta FROM unnest($1::text[], $2::bigint[]) AS n (name, delta)
-      GROUP BY name) AS n
-WHERE c.customer_id = '00000000-0000-0000-0000-000000000000' AND c.name = n.name
+INSERT INTO billing.counters AS c (customer_id, name, value)
+SELECT '00000000-0000-0000-0000-000000000000', name, sum(delta)
+FROM unnest($1::text[], $2::bigint[]) AS n (name, delta) GROUP BY name ORDER BY name
+ON CONFLICT (customer_id, name) DO UPDATE SET value = c.value + excluded.value
 """,
     2,
 )

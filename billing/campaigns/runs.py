@@ -71,7 +71,7 @@ class CampaignRunner:
         known: _Known = {}
         try:
             while not self._stopping and loop.time() < end:
-                done = await self._turn(known)
+                done = await self.turn(known)
                 chunks += done
                 if not done:
                     break
@@ -79,8 +79,10 @@ class CampaignRunner:
             log.info("campaigns_left_for_later", because=str(error))
         return chunks
 
-    async def _turn(self, known: _Known) -> int:
-        """Begin what is due, and a chunk of every run."""
+    async def turn(self, known: _Known | None = None) -> int:
+        """Begin what is due, and do a chunk of every run; how much was done. `known` is what an
+        earlier turn found out of the runs. Raises Overloaded, Unavailable."""
+        known = {} if known is None else known
         now = self._ledger.clock()
         due = await store.find_due(self._database, now)
         for code in due:

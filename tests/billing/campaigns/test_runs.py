@@ -88,7 +88,7 @@ async def test_who_registers_while_it_runs_is_not_in_it(office: Office) -> None:
     await office.started("gift")
     office.chain.now += timedelta(minutes=1)
     runner = office.runner(chunk=2)
-    await runner._turn({})  # A first chunk only.
+    await runner.turn()  # A first chunk only.
     office.chain.now += timedelta(minutes=1)
     await office.customers(2, tags=["vip"])
     await office.run()
@@ -150,7 +150,7 @@ async def test_a_pause_takes_effect_within_a_group_and_resuming_goes_on(office: 
     vips = await office.customers(40, tags=["vip"])
     await office.started("gift")
     runner = office.runner(chunk=10)
-    await runner._turn({})
+    await runner.turn()
     assert await office.act("gift", "pause") == "paused"
     assert await runner.run_all() == 0
     assert len(await office.given()) == 10
@@ -178,7 +178,7 @@ async def test_what_a_cancelled_campaign_gave_is_counted(office: Office) -> None
     await office.customers(40, tags=["vip"])
     await office.started("gift")
     runner = office.runner(chunk=10)
-    await runner._turn({})
+    await runner.turn()
     assert await office.act("gift", "cancel", "finance") == "cancelled"
     (run,) = await office.runs("gift")
     given = await office.customers(1, tags=["vip"])
