@@ -225,6 +225,8 @@ class Command(Struct, frozen=True, kw_only=True):
     source: str | None = None
     claims: tuple[str, ...] = ()
     """Further natural keys that are taken, or refuse it, as `source` does."""
+    excludes: tuple[str, ...] = ()
+    """Natural keys that refuse it when they are taken, and that it leaves free."""
     channel: str | None = None
     store: str | None = None
     author: str | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from uuid import UUID
 
 import asyncpg
@@ -162,7 +163,8 @@ def _settle(command: Command, context: Context, known: Known, batch: Batch, now:
 def _decide(command: Command, context: Context, known: Known, now: datetime) -> Outcome:
     if command.refusal is not None:
         raise command.refusal
-    posted = next((one for one in _sources(command) if one in known.sources), None)
+    walls = chain(_sources(command), command.excludes)
+    posted = next((one for one in walls if one in known.sources), None)
     # Of a hold the state tells more: that it is captured already, or that its time is over.
     if posted is not None and command.kind != "capture":
         raise _posted(posted, known)

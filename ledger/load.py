@@ -55,6 +55,7 @@ class Needs:
                 if command.source is not None:
                     self.sources.append(command.source)
                 self.sources += command.claims
+                self.sources += command.excludes
                 self._add(command, command.customer_id)
 
     def _add(self, command: c.Command, customer: UUID) -> None:
