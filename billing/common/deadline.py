@@ -20,6 +20,15 @@ def start(seconds: float) -> None:
     _ends_at.set(asyncio.get_running_loop().time() + seconds)
 
 
+def mark() -> float | None:
+    """What `restore` takes when the request is over: whoever made it in its own task goes on."""
+    return _ends_at.get()
+
+
+def restore(marked: float | None) -> None:
+    _ends_at.set(marked)
+
+
 def left() -> float:
     """Seconds that are left of the request; PATIENCE_S outside of one."""
     ends_at = _ends_at.get()

@@ -158,10 +158,13 @@ def bind(declared: Operation, runtime: Runtime) -> HTTPRouteHandler:
         started = time.perf_counter()
         headers = dict(request.scope["headers"])
         request_id = request_id_of(headers)
+        before = deadline.mark()
         try:
             answer = await run(request.scope, request.receive, headers, request_id)
         except Exception as error:
             answer = problem_answer(as_problem(error, request_id), request_id)
+        finally:
+            deadline.restore(before)
         answer.request_id = request_id
         observe(answer.status, time.perf_counter() - started)
         return cast(ASGIApp, answer)
