@@ -34,7 +34,7 @@ FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'ena
 """A chunk is few rows by key, wherever it lies. Left alone, the planner would gather and sort all
 that is behind the cursor, for every chunk anew, when there is much of it."""
 
-_NEWS = """
+NEWS = """
 SELECT c.xid IS NULL OR c.xid >= pg_snapshot_xmin(pg_current_snapshot())::text::bigint
     OR greatest((SELECT max(xid) FROM ledger.transactions),
                 (SELECT max(xid) FROM billing.events)) > c.xid
@@ -98,7 +98,7 @@ FROM billing.event_cursors c WHERE c.consumer = $1
 
 async def is_news(database: Database, consumer: str) -> bool:
     """Whether it is worth a transaction to look closer: one statement, three pages."""
-    return bool((await database.fetch(_NEWS, consumer, timeout_s=NEWS_TIMEOUT_S))[0][0])
+    return bool((await database.fetch(NEWS, consumer, timeout_s=NEWS_TIMEOUT_S))[0][0])
 
 
 async def lead(tx: AsyncConnection, consumer: str) -> bool:

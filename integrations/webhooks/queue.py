@@ -30,12 +30,14 @@ from ledger.ids import uuid7
 LEASE_S: Final = 60
 """Four times what an attempt may take."""
 
-_DUE = """
-SELECT s.id FROM billing.webhook_subscriptions s
-WHERE s.state = 'active' AND (s.not_before IS NULL OR s.not_before <= $1) AND EXISTS (
+DUE = """
+SELECT s.id FROM billing.webhook_subscriptions s, LATERAL (
     SELECT FROM billing.webhook_queues q WHERE q.subscription_id = s.id AND q.next_at <= $1
-      AND (q.leased_until IS NULL OR q.leased_until < clock_timestamp()))
+      AND (q.leased_until IS NULL OR q.leased_until < clock_timestamp())
+    ORDER BY q.next_at LIMIT 1) AS turn
+WHERE s.state = 'active' AND (s.not_before IS NULL OR s.not_before <= $1)
 """
+"""Not EXISTS: without an order, all queues would be read when none is due."""
 
 _LOCK = text("""
 SELECT id, url, state, failures, failing_since, not_before, secret, previous_secret,
@@ -43,17 +45,17 @@ SELECT id, url, state, failures, failing_since, not_before, secret, previous_sec
 FROM billing.webhook_subscriptions WHERE id = :id FOR NO KEY UPDATE
 """)
 
-_ON_THEIR_WAY = text("""
+ON_THEIR_WAY = text("""
 SELECT count(*) FROM billing.webhook_queues
 WHERE subscription_id = :id AND lease IS NOT NULL AND leased_until > clock_timestamp()
 """)
 
-_CLAIM = text("""
+CLAIM = text("""
 WITH turn AS (
     SELECT customer_id FROM billing.webhook_queues
     WHERE subscription_id = :id AND next_at <= :now
       AND (leased_until IS NULL OR leased_until < clock_timestamp())
-    ORDER BY next_at, customer_id LIMIT :limit FOR UPDATE SKIP LOCKED
+    ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE billing.webhook_queues q
     SET lease = :lease, leased_until = clock_timestamp() + make_interval(secs => :lease_s)
@@ -150,7 +152,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 async def due(database: Database, now: datetime) -> list[UUID]:
     """The subscriptions for which there is something to send now."""
-    return [row[0] for row in await database.fetch(_DUE, now)]
+    return [row[0] for row in await database.fetch(DUE, now)]
 
 
 async def lock(tx: AsyncConnection, subscription_id: UUID) -> Target | None:
@@ -164,12 +166,12 @@ async def claim(tx: AsyncConnection, target: Target, now: datetime) -> list[Job]
     if target.state != "active" or (target.not_before is not None and now < target.not_before):
         return []
     most = IN_FLIGHT if probing(target.failures, now) is None else 1
-    on_their_way = await tx.scalar(_ON_THEIR_WAY, {"id": target.id})
+    on_their_way = await tx.scalar(ON_THEIR_WAY, {"id": target.id})
     if on_their_way >= most:
         return []
     lease = uuid7()
     found = await tx.execute(
-        _CLAIM,
+        CLAIM,
         {
             "id": target.id,
             "now": now,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, get_args
 from uuid import UUID
 
 from sqlalchemy import func, select, text, update
@@ -32,16 +32,16 @@ SELECT position, id, subscription_id, event_id, type, customer_id, state, attemp
 FROM billing.webhook_deliveries
 """
 
-_PAGE = f"""{_DELIVERY}
-WHERE position < $1 AND ($2::text IS NULL OR state = $2)
-  AND ($3::uuid IS NULL OR subscription_id = $3)
-ORDER BY position DESC LIMIT $4
+PAGE: Final = {
+    (state, of_one): f"""{_DELIVERY}
+WHERE position < $1 {f"AND state = '{state}'" if state else ""}
+  {"AND subscription_id = $3" if of_one else ""}
+ORDER BY position DESC LIMIT $2
 """
-
-_PAGE_IN_STATE = f"""{_DELIVERY}
-WHERE position < $1 AND state = '{{}}' AND ($2::uuid IS NULL OR subscription_id = $2)
-ORDER BY position DESC LIMIT $3
-"""
+    for state in (None, *get_args(DeliveryState))
+    for of_one in (False, True)
+}
+"""The newest deliveries in a state, or in any; of all subscriptions, or of one."""
 
 _ONE = f"{_DELIVERY} WHERE id = $1"
 
@@ -70,7 +70,7 @@ WITH again AS (
 SELECT id FROM again
 """)
 
-_DEAD = """
+DEAD = """
 SELECT d.id FROM billing.webhook_deliveries d
 JOIN billing.webhook_subscriptions s ON s.id = d.subscription_id AND s.state <> 'deleted'
 WHERE d.state = 'dead' AND d.position > $1 ORDER BY d.position LIMIT $2
@@ -159,11 +159,9 @@ async def deliveries(
     subscription_id: UUID | None,
 ) -> list[Delivery]:
     """Newest first."""
-    if state in ("pending", "dead"):
-        query = _PAGE_IN_STATE.format(state)
-        rows = await database.fetch(query, before, subscription_id, limit)
-    else:
-        rows = await database.fetch(_PAGE, before, state, subscription_id, limit)
+    query = PAGE[state, subscription_id is not None]
+    of = () if subscription_id is None else (subscription_id,)
+    rows = await database.fetch(query, before, limit, *of)
     return [Delivery(**dict(row)) for row in rows]
 
 
@@ -186,7 +184,7 @@ async def replay(tx: AsyncConnection, ids: Sequence[UUID], now: datetime) -> lis
 
 async def dead(database: Database, limit: int) -> list[UUID]:
     """The oldest dead deliveries."""
-    return [row[0] for row in await database.fetch(_DEAD, 0, limit, timeout_s=TIMEOUT_S)]
+    return [row[0] for row in await database.fetch(DEAD, 0, limit, timeout_s=TIMEOUT_S)]
 
 
 async def prune(database: Database, now: datetime) -> None:

@@ -77,6 +77,7 @@ webhook_deliveries = Table(
         "position",
         postgresql_where=_PENDING,
     ),
+    Index("webhook_deliveries_page_idx", "subscription_id", "position"),
     Index("webhook_deliveries_pending_idx", "position", postgresql_where=_PENDING),
     Index("webhook_deliveries_dead_idx", "position", postgresql_where=text("state = 'dead'")),
     Index("webhook_deliveries_finished_at_idx", "finished_at"),

@@ -74,6 +74,9 @@ CREATE INDEX webhook_deliveries_turn_idx
     ON billing.webhook_deliveries (subscription_id, customer_id, position)
     WHERE state = 'pending';
 
+CREATE INDEX webhook_deliveries_page_idx
+    ON billing.webhook_deliveries (subscription_id, position);
+
 CREATE INDEX webhook_deliveries_pending_idx ON billing.webhook_deliveries (position)
     WHERE state = 'pending';
 
