@@ -35,7 +35,7 @@ STOP_TIMEOUT_S = 60
 CONFIGURATION = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
-    "max_connections": "100",
+    "max_connections": "200",
     "shared_buffers": f"{shared_buffers_mib()}MB",
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
