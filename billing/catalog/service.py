@@ -63,6 +63,14 @@ class Catalog:
             raise Overloaded("The catalog is not loaded yet; repeat the request shortly.")
         return self._snapshot
 
+    def structure(self) -> int:
+        """Moves with everything but products, and with every program that is published or ended.
+
+        Raises Overloaded before the first load.
+        """
+        self.current()
+        return self._structure
+
     async def products(self, skus: Iterable[str]) -> dict[str, Product]:
         """The products of `skus` that exist."""
         found: dict[str, Product] = {}

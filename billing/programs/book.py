@@ -10,37 +10,25 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from itertools import zip_longest
+from functools import cached_property
 from typing import Final
 
-import asyncpg
 import msgspec
-from msgspec.structs import replace
 
 from billing.catalog.service import Catalog
 from billing.common.db import Database
-from billing.programs import store
 from billing.programs.conditions import fields
-from billing.programs.contradictions import demands
-from billing.programs.definition import compile_definition, read_definition
+from billing.programs.editions import Edition as Edition
+from billing.programs.editions import Editions, asking
 from billing.programs.limits import FIRST_PURCHASE
-from billing.programs.model import Basket, Leaf, ProgramVersion, RedemptionRule
+from billing.programs.model import Basket, ProgramVersion, RedemptionRule
+
+MAX_INDEXED: Final = 100
+"""Goods by which one program is found; one for more is asked itself, so that an index of every
+place does not hold them all."""
 
 MAX_SHELVES: Final = 10_000
 """Shelves kept; more places than this and all are put together anew."""
-
-
-class Edition(msgspec.Struct, frozen=True):
-    """A published version and the time in which it is the one that counts; `until` exclusive."""
-
-    program: ProgramVersion | RedemptionRule
-    since: datetime
-    until: datetime | None
-
-    def counts_at(self, moment: datetime) -> bool:
-        if moment < self.since or (self.until is not None and moment >= self.until):
-            return False
-        return self.program.runs_at(moment)
 
 
 class Running(tuple[ProgramVersion, ...]):
@@ -49,34 +37,40 @@ class Running(tuple[ProgramVersion, ...]):
     _everything: list[ProgramVersion]
     _by_group: dict[str, list[ProgramVersion]]
     _by_sku: dict[str, list[ProgramVersion]]
+    _long: list[ProgramVersion]
 
     @classmethod
     def of(cls, programs: Iterable[ProgramVersion]) -> Running:
         self = cls(sorted(programs, key=lambda program: program.code))
-        self._everything, self._by_group, self._by_sku = [], {}, {}
+        self._everything, self._long, self._by_group, self._by_sku = [], [], {}, {}
         for program in self:
             lines = program.lines
             if not lines.groups and not lines.products:
                 self._everything.append(program)
-            for group in lines.groups:
-                self._by_group.setdefault(group, []).append(program)
-            for sku in lines.products:
-                self._by_sku.setdefault(sku, []).append(program)
+            elif len(lines.groups) + len(lines.products) > MAX_INDEXED:
+                self._long.append(program)
+            else:
+                for group in lines.groups:
+                    self._by_group.setdefault(group, []).append(program)
+                for sku in lines.products:
+                    self._by_sku.setdefault(sku, []).append(program)
         return self
 
     def for_goods(self, basket: Basket) -> Sequence[ProgramVersion]:
         """Those that may give something for these lines."""
-        if not self._by_group and not self._by_sku:
+        if len(self._everything) == len(self):
             return self._everything
         found = {program.code: program for program in self._everything}
-        if self._by_group:
-            for group in {group for line in basket.lines for group in line.ancestry}:
-                for program in self._by_group.get(group, ()):
-                    found[program.code] = program
-        if self._by_sku:
-            for sku in {line.sku for line in basket.lines}:
-                for program in self._by_sku.get(sku or "", ()):
-                    found[program.code] = program
+        groups = {group for line in basket.lines for group in line.ancestry}
+        skus = {line.sku for line in basket.lines}
+        for group in groups if self._by_group else ():
+            found.update((program.code, program) for program in self._by_group.get(group, ()))
+        for sku in skus if self._by_sku else ():
+            found.update((program.code, program) for program in self._by_sku.get(sku or "", ()))
+        for program in self._long:
+            lines = program.lines
+            if not (lines.groups.isdisjoint(groups) and lines.products.isdisjoint(skus)):
+                found[program.code] = program
         return list(found.values())
 
 
@@ -86,21 +80,29 @@ class Shelf(msgspec.Struct, frozen=True):
     accruals: Running
     scenarios: dict[str, Running]
     redemptions: tuple[RedemptionRule, ...]
+    asks_first_purchase: bool
 
 
 _EMPTY: Final = Running.of(())
 
 
 class Book:
-    """All published programs as of one revision of the catalog."""
+    """All published programs as of one structure of the catalog."""
 
-    def __init__(self, editions: Sequence[Edition] = (), revision: int = -1) -> None:
-        self.revision = revision
+    def __init__(self, editions: Sequence[Edition] = (), structure: int = -1) -> None:
+        self.structure = structure
         self._editions = editions
         self._versions = {(one.program.code, one.program.version): one.program for one in editions}
         self._turns = _turns(editions)
+        self._publications = sorted(
+            turn for one in editions for turn in (one.since, one.until) if turn is not None
+        )
         self._shelves: dict[tuple[str | None, str | None, str | None, int], Shelf] = {}
-        self.needs_first_purchase = any(_asks_first_purchase(one.program) for one in editions)
+
+    @cached_property
+    def needs_first_purchase(self) -> bool:
+        """Whether any program asks for it, wherever and whenever it runs."""
+        return any(_asks_first_purchase(one.program) for one in self._editions)
 
     def accruals(
         self, channel: str | None, store_code: str | None, group: str | None, moment: datetime
@@ -134,14 +136,39 @@ class Book:
         """What says how points may pay, the highest priority first."""
         return self._shelf(channel, store_code, group, moment).redemptions
 
+    def asks_first_purchase(
+        self, channel: str | None, store_code: str | None, group: str | None, moment: datetime
+    ) -> bool:
+        """Whether a sale there and then depends on its being the customer's first."""
+        return self._shelf(channel, store_code, group, moment).asks_first_purchase
+
     def version(self, code: str, version: int) -> ProgramVersion | RedemptionRule | None:
         """A version that was ever published, whether or not it still counts."""
         return self._versions.get((code, version))
 
+    def republished(
+        self,
+        channel: str | None,
+        store_code: str | None,
+        group: str | None,
+        one: datetime,
+        other: datetime,
+    ) -> bool:
+        """Whether what works at a place was published or archived between two moments."""
+        first, last = sorted((one, other))
+        if bisect_right(self._publications, first) == bisect_right(self._publications, last):
+            return False
+        return any(
+            turn is not None and first < turn <= last
+            for edition in self._editions
+            if edition.program.scope.covers(channel, store_code, group)
+            for turn in (edition.since, edition.until)
+        )
+
     def with_draft(self, draft: ProgramVersion | RedemptionRule) -> Book:
         """The book as it would be, had `draft` always been the version of its program."""
         others = [one for one in self._editions if one.program.code != draft.code]
-        return Book([*others, Edition(_asking(draft), draft.valid_from, None)], self.revision)
+        return Book([*others, Edition(asking(draft), draft.valid_from, None)], self.structure)
 
     def _shelf(
         self, channel: str | None, store_code: str | None, group: str | None, moment: datetime
@@ -160,42 +187,22 @@ class Book:
 
 
 class ProgramBook:
-    """The book as of the catalog's revision, which moves with every publication."""
+    """The book as of the catalog's structure, which moves with every publication."""
 
     def __init__(self, database: Database, catalog: Catalog) -> None:
-        self._database = database
         self._catalog = catalog
+        self._editions = Editions(database)
         self._book = Book()
         self._loading = asyncio.Lock()
 
     async def current(self) -> Book:
         """The book of now. Raises Overloaded when it cannot be read."""
-        revision = self._catalog.current().revision
-        if revision != self._book.revision:
+        if self._catalog.structure() != self._book.structure:
             async with self._loading:
-                if revision != self._book.revision:
-                    rows = await store.read_published(self._database)
-                    self._book = Book(_editions(rows), revision)
+                structure = self._catalog.structure()
+                if structure != self._book.structure:
+                    self._book = Book(await self._editions.load(), structure)
         return self._book
-
-
-def _editions(rows: Sequence[asyncpg.Record]) -> list[Edition]:
-    editions: list[Edition] = []
-    for row, following in zip_longest(rows, rows[1:]):
-        until = row["archived_at"]
-        if following is not None and following["code"] == row["code"]:
-            until = min(following["effective_from"], until or following["effective_from"])
-        body = read_definition(msgspec.json.decode(row["definition"]))
-        program = _asking(compile_definition(row["code"], row["version"], body))
-        editions.append(Edition(program, row["effective_from"], until))
-    return editions
-
-
-def _asking(program: ProgramVersion | RedemptionRule) -> ProgramVersion | RedemptionRule:
-    if isinstance(program, RedemptionRule) or program.when is None:
-        return program
-    first_only = demands(program.when, Leaf(FIRST_PURCHASE, "=", True))
-    return replace(program, asks=fields(program.when), first_only=first_only)
 
 
 def _asks_first_purchase(program: ProgramVersion | RedemptionRule) -> bool:
@@ -234,4 +241,5 @@ def _shelf_of(programs: Iterable[ProgramVersion | RedemptionRule]) -> Shelf:
         Running.of(accruals),
         {event: Running.of(found) for event, found in scenarios.items()},
         tuple(redemptions),
+        any(map(_asks_first_purchase, accruals)) or any(map(_asks_first_purchase, redemptions)),
     )

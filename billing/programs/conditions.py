@@ -7,6 +7,7 @@ means "some line"; two such leaves may mean two lines.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
@@ -20,7 +21,11 @@ from billing.programs.model import Condition, Every, Leaf, Line, Not, Situation,
 
 MAX_DEPTH = 8
 MAX_LEAVES = 100
+MAX_LINE_LEAVES = 20
+"""Comparisons with fields of lines, each of which looks at every line."""
 MAX_VALUES = 1000
+MAX_HINTS = 3
+"""Slips of the pen that are explained; looking for the name that was meant takes long."""
 _SHAPES = 'one of {"all": […]}, {"any": […]}, {"not": {…}}, {"field": …, "op": …, "value": …}'
 _NOTHING = Every(())
 """Stands for what could not be compiled; there is a fault then, so it is never evaluated."""
@@ -33,11 +38,7 @@ def compile_condition(
 
     `of_line`: only fields of the line may be named; evaluate it with `line_holds`.
     """
-    reader = _Reader(faults, of_line)
-    condition = reader.node(value, pointer, 1)
-    if reader.leaves > MAX_LEAVES:
-        faults.add(pointer, f"has {reader.leaves} comparisons; at most {MAX_LEAVES} are allowed")
-    return condition
+    return _Reader(pointer, faults, of_line).node(value, pointer, 1)
 
 
 def holds(condition: Condition, situation: Situation) -> bool:
@@ -85,12 +86,18 @@ def _compare(leaf: Leaf, line: Line) -> bool:
 
 
 class _Reader:
-    def __init__(self, faults: Faults, of_line: bool) -> None:
+    def __init__(self, root: str, faults: Faults, of_line: bool) -> None:
+        self._root = root
         self._faults = faults
         self._of_line = of_line
-        self.leaves = 0
+        self._leaves = 0
+        self._line_leaves = 0
+        self._hints = 0
+        self._stopped = False
 
     def node(self, value: object, at: str, depth: int) -> Condition:
+        if self._stopped or self._faults.is_full:
+            return _NOTHING
         if depth > MAX_DEPTH:
             return self._refuse(at, f"is nested deeper than {MAX_DEPTH}")
         if not isinstance(value, dict) or not value:
@@ -107,7 +114,7 @@ class _Reader:
             return Not(self.node(inside, f"{at}/not", depth + 1))
         if not isinstance(inside, list) or not inside:
             return self._refuse(f"{at}/{name}", "must be a list of at least one condition")
-        if len(inside) > MAX_LEAVES:
+        if len(inside) > MAX_LEAVES and self._faults.draft:
             return self._refuse(f"{at}/{name}", f"must have at most {MAX_LEAVES} items")
         parts = tuple(
             self.node(part, f"{at}/{name}/{index}", depth + 1) for index, part in enumerate(inside)
@@ -115,7 +122,9 @@ class _Reader:
         return Every(parts) if name == "all" else Some(parts)
 
     def _leaf(self, value: dict[Any, Any], at: str) -> Condition:
-        self.leaves += 1
+        self._count(value)
+        if self._stopped:
+            return _NOTHING
         known = ("field", "op", "value")
         for name in [*(n for n in known if n not in value), *(n for n in value if n not in known)]:
             detail = "is missing" if name in known else f"is not known here; this must be {_SHAPES}"
@@ -132,10 +141,27 @@ class _Reader:
         typed = self._value(field.kind, op, value["value"], f"{at}/value")
         return Leaf(value["field"], value["op"], typed) if len(self._faults) == before else _NOTHING
 
+    def _count(self, value: dict[Any, Any]) -> None:
+        """Stop at the first comparison that is too many: nobody reads the faults of the rest."""
+        name = value.get("field")
+        self._leaves += 1
+        self._line_leaves += isinstance(name, str) and name.startswith(LINE)
+        if not self._faults.draft:
+            return
+        if self._leaves > MAX_LEAVES:
+            self._stopped = True
+            self._refuse(self._root, f"has more than {MAX_LEAVES} comparisons")
+        elif self._line_leaves > MAX_LINE_LEAVES:
+            self._stopped = True
+            self._refuse(
+                self._root, f"has more than {MAX_LINE_LEAVES} comparisons with fields of lines"
+            )
+
     def _value(self, kind: Kind, op: Op, value: object, at: str) -> object:
         if op.takes == "one":
             return self._faults.check(at, kind.read, value, None)
-        if not isinstance(value, list) or not 1 <= len(value) <= MAX_VALUES:
+        most = MAX_VALUES if self._faults.draft else math.inf
+        if not isinstance(value, list) or not 1 <= len(value) <= most:
             what = "two values" if op.takes == "two" else f"1 to {MAX_VALUES} values"
             self._faults.add(at, f"must be a list of {what}")
             return None
@@ -160,7 +186,9 @@ class _Reader:
         known = [n for n in FIELDS if not self._of_line or n.startswith(LINE)]
         if self._of_line and isinstance(name, str) and name in FIELDS:
             return f"is not of a line; here one of {_quoted(known)}, or move it to /when"
-        close = get_close_matches(name[:64], known, n=1) if isinstance(name, str) else []
+        self._hints += 1
+        may_be_slip = isinstance(name, str) and self._hints <= MAX_HINTS
+        close = get_close_matches(str(name)[:64], known, n=1) if may_be_slip else []
         if close:
             return f"is not a known field; did you mean {close[0]!r}?"
         return f"must be one of {len(known)} fields, such as {_quoted(known[:1] + known[-1:])}"

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from billing.common.errors import ValidationFailed
+from billing.common.faults import find_faults
 from billing.common.wire import encode, read_hook
 from billing.programs.conditions import compile_condition
 from billing.programs.faults import Faults
@@ -40,6 +42,7 @@ from billing.programs.schemas import (
     StackingIn,
 )
 from billing.programs.sense import check_sense
+from billing.programs.stored import Stored
 
 Program = ProgramVersion | RedemptionRule
 
@@ -56,15 +59,31 @@ _NO_PERIOD = Period(0, 0, 1)
 
 
 def compile_definition(code: str, version: int, body: DefinitionIn) -> Program:
-    """The program that `body` describes. Raises ValidationFailed with every fault.
-
-    What was published once must always compile: a new rule that would refuse it belongs into
-    `billing.programs.service`, which looks at drafts only.
-    """
+    """The program that the draft `body` describes. Raises ValidationFailed with every fault."""
     faults = Faults()
+    program = _compile(code, version, body, faults)
+    if not faults:
+        check_sense(program, faults)
+    faults.raise_if_any()
+    return program
+
+
+def compile_stored(code: str, version: int, stored: object) -> Program:
+    """The program of a definition that was published once. Raises ValidationFailed.
+
+    It must go on compiling: whatever today refuses of drafts is a `Faults.bound`, or said by
+    `check_sense`, `check_names` or `check_neighbours`, and none of them is asked here.
+    """
+    faults = Faults(draft=False)
+    program = _compile(code, version, read_definition(stored), faults)
+    faults.raise_if_any()
+    return program
+
+
+def _compile(code: str, version: int, body: DefinitionIn, faults: Faults) -> Program:
     for name in _FOREIGN[body.type]:
         if getattr(body, name) is not None:
-            faults.add(f"/{name}", f"is not of a program of type {body.type!r}; leave it out")
+            faults.bound(f"/{name}", f"is not of a program of type {body.type!r}; leave it out")
     body = _settled(body)
     shared: dict[str, Any] = {
         "code": code,
@@ -81,20 +100,26 @@ def compile_definition(code: str, version: int, body: DefinitionIn) -> Program:
         "lines": _lines(body.lines, faults),
         "when": _condition(body.when, "/when", faults),
     }
-    program: Program
     if body.type == "redemption":
-        program = _redemption(shared, body.redemption or RedemptionIn(), faults)
-    else:
-        program = _giving(shared, body, faults)
-    if not faults:
-        check_sense(program, faults)
-    faults.raise_if_any()
-    return program
+        return _redemption(shared, body.redemption or RedemptionIn(), faults)
+    return _giving(shared, body, faults)
 
 
 def read_definition(stored: object) -> DefinitionIn:
-    """What `stored_definition` made."""
-    return msgspec.convert(stored, DefinitionIn, dec_hook=read_hook)
+    """What `stored_definition` made, whatever the bounds of today. Raises ValidationFailed."""
+    return _read(stored, Stored)
+
+
+def read_draft(stored: object) -> DefinitionIn:
+    """The same, within the bounds of today."""
+    return _read(stored, DefinitionIn)
+
+
+def _read(stored: object, kind: type[DefinitionIn]) -> DefinitionIn:
+    try:
+        return msgspec.convert(stored, kind, dec_hook=read_hook)
+    except msgspec.ValidationError:
+        raise ValidationFailed(find_faults(stored, kind)) from None
 
 
 def stored_definition(body: DefinitionIn) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from heapq import nsmallest
 
 from billing.programs import words
 from billing.programs.gifts import reward
@@ -19,6 +20,9 @@ from billing.programs.model import (
 from billing.programs.occasions import occasion
 from billing.programs.sentences import sentence
 from billing.programs.words import Language, tell
+
+MAX_NAMED = 50
+"""Of longer lists of stores or goods only the beginning is told."""
 
 _ROUNDING = {
     "down": ("down", "вниз"),
@@ -132,8 +136,14 @@ def _goods(lines: LineFilter, language: Language) -> str:
 
 def _listing(language: Language, *parts: tuple[frozenset[str], str, str]) -> str:
     return "; ".join(
-        f"{tell(language, en, ru)} {', '.join(sorted(codes))}" for codes, en, ru in parts if codes
+        f"{tell(language, en, ru)} {_codes(codes, language)}" for codes, en, ru in parts if codes
     )
+
+
+def _codes(codes: frozenset[str], language: Language) -> str:
+    told = ", ".join(nsmallest(MAX_NAMED, codes))
+    more = len(codes) - MAX_NAMED
+    return told + tell(language, f" and {more} more", f" и ещё {more}") if more > 0 else told
 
 
 def _rounding(program: ProgramVersion, language: Language) -> str:

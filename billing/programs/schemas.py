@@ -39,7 +39,8 @@ ConditionIn = Annotated[
     dict[str, Any],
     msgspec.Meta(
         description='A tree of `{"all": […]}`, `{"any": […]}`, `{"not": {…}}` and comparisons '
-        '`{"field", "op", "value"}`; at most 8 deep, with at most 100 comparisons.',
+        '`{"field", "op", "value"}`; at most 8 deep, with at most 100 comparisons, '
+        "20 of them with fields of lines.",
         examples=[{"all": [{"field": "receipt.total", "op": ">=", "value": "500.00"}]}],
     ),
 ]
@@ -92,7 +93,7 @@ class RoundingIn(msgspec.Struct, forbid_unknown_fields=True):
 class InstalmentsIn(msgspec.Struct, forbid_unknown_fields=True):
     """`count` equal parts, the first when points become available, then one `every` period."""
 
-    count: Annotated[int, msgspec.Meta(ge=2, le=60)]
+    count: Annotated[int, msgspec.Meta(ge=2, le=24)]
     every: PeriodText
 
 
@@ -205,6 +206,13 @@ class VersionOut(msgspec.Struct):
     author: str
     definition: dict[str, Any]
     sentence: Sentence
+    unreadable: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="Why this version, stored by an older release, cannot be read by this "
+            "one: it counts for nothing. Null for every other."
+        ),
+    ] = None
 
 
 class ProgramPage(msgspec.Struct):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -22,15 +22,20 @@ from billing.programs import store
 from billing.programs.definition import (
     Program,
     compile_definition,
-    read_definition,
+    read_draft,
     stored_definition,
 )
+from billing.programs.editions import Unreadable, read_program
 from billing.programs.limits import HOUSE, budget_name
 from billing.programs.model import Multiplier, ProgramVersion
 from billing.programs.names import check_names, named_products
 from billing.programs.neighbours import Neighbour, check_neighbours
 from billing.programs.portrait import portrait
 from billing.programs.schemas import DefinitionIn, ProgramIn, Sentence, Status, VersionOut
+
+MAX_SENTENCES: Final = 1000
+MAX_SENTENCE: Final = 10_000
+"""Sentences of published versions kept, and the characters of one."""
 
 
 class Programs:
@@ -39,6 +44,7 @@ class Programs:
     def __init__(self, database: Database, catalog: Catalog) -> None:
         self._database = database
         self._catalog = catalog
+        self._sentences: dict[tuple[str, int], Sentence] = {}
 
     async def create(self, body: ProgramIn, author: str) -> VersionOut:
         """A new program with its first draft. Raises ValidationFailed, also for a known code."""
@@ -92,14 +98,14 @@ class Programs:
                 raise ValidationFailed.at(
                     "/from", "must not be in the past, nor before a version already published"
                 )
-            program = await self._checked(code, draft.version, read_definition(draft.definition))
+            program = await self._checked(code, draft.version, read_draft(draft.definition))
             if program.valid_to is not None and program.valid_to <= at:
                 raise ValidationFailed.at(
                     "/from", "is not before the program's valid_to: it would never count"
                 )
             # The revision's lock: whoever publishes a neighbour waits, and then sees this one.
             await catalog_store.bump(tx, structure=True)
-            check_neighbours(Neighbour(program, at, None), await _published(tx))
+            check_neighbours(Neighbour(program, at, None), await _neighbours(tx, program, at))
             await store.publish_version(tx, code, draft.version, at, now, publisher)
             told = ProgramPublished(
                 program=code,
@@ -121,24 +127,72 @@ class Programs:
             await store.archive_program(tx, code, now)
             await catalog_store.bump(tx, structure=True)
         await self._catalog.refresh()
-        return (await self.versions(code))[-1]
+        rows = await store.read_versions(self._database, code)
+        return (await self._out(rows, rows[-1:]))[0]
 
     async def version(self, code: str, version: int) -> VersionOut:
         """One version. Raises NotFound."""
-        for found in await self.versions(code):
-            if found.version == version:
-                return found
-        raise NotFound(f"Program {code!r} has no version {version}.")
+        rows = await store.read_versions(self._database, code)
+        wanted = [row for row in rows if row["version"] == version]
+        if not rows:
+            raise NotFound(f"There is no program {code!r}.")
+        if not wanted:
+            raise NotFound(f"Program {code!r} has no version {version}.")
+        return (await self._out(rows, wanted))[0]
 
-    async def versions(self, code: str) -> list[VersionOut]:
+    async def scopes(self, code: str) -> list[dict[str, list[str]]]:
+        """Where each version works, whether or not it counts. Raises NotFound."""
         rows = await store.read_versions(self._database, code)
         if not rows:
             raise NotFound(f"There is no program {code!r}.")
-        return _out(rows)
+        return [msgspec.json.decode(row["definition"]).get("scope", {}) for row in rows]
 
     async def page(self, after: str, limit: int) -> list[VersionOut]:
         """The newest version of each program, by code."""
-        return _out(await store.read_latest(self._database, after, limit))
+        rows = await store.read_latest(self._database, after, limit)
+        return await self._out(rows, rows)
+
+    async def _out(
+        self, rows: Sequence[asyncpg.Record], wanted: Iterable[asyncpg.Record]
+    ) -> list[VersionOut]:
+        """Those `wanted` of `rows`, which say what each has been superseded by."""
+        now = datetime.now(UTC)
+        newest = {
+            row["code"]: row["version"]
+            for row in rows
+            if row["effective_from"] is not None and row["effective_from"] <= now
+        }
+        return [await self._told(row, _status(row, newest, now)) for row in wanted]
+
+    async def _told(self, row: asyncpg.Record, status: Status) -> VersionOut:
+        key = row["code"], row["version"]
+        definition = msgspec.json.decode(row["definition"])
+        sentence, unreadable = self._sentences.get(key), None
+        if sentence is None:
+            program = read_program(*key, definition)
+            if isinstance(program, Unreadable):
+                sentence, unreadable = _UNREADABLE, str(program.error)
+            else:
+                sentence = Sentence(portrait(program, "en"), portrait(program, "ru"))
+                self._keep(key, sentence, published=row["effective_from"] is not None)
+            await asyncio.sleep(0)  # Long definitions take their time, and a page has many.
+        return VersionOut(
+            *key,
+            status,
+            row["effective_from"],
+            row["created_at"],
+            row["author"],
+            definition,
+            sentence,
+            unreadable,
+        )
+
+    def _keep(self, key: tuple[str, int], sentence: Sentence, *, published: bool) -> None:
+        """What is published never changes; what is long would fill the memory."""
+        if published and len(sentence.en) + len(sentence.ru) <= MAX_SENTENCE:
+            if len(self._sentences) >= MAX_SENTENCES:
+                self._sentences.clear()
+            self._sentences[key] = sentence
 
     async def _locked(self, tx: Any, code: str) -> None:
         row = await store.lock_program(tx, code)
@@ -174,45 +228,24 @@ async def _check_multiplied(tx: AsyncConnection, program: Program) -> None:
             raise ValidationFailed.at("/reward/programs", f"there is no program {code!r}")
 
 
-async def _published(tx: AsyncConnection) -> list[Neighbour]:
-    """What is published and not over, with the time in which it counts."""
+async def _neighbours(tx: AsyncConnection, program: Program, since: datetime) -> list[Neighbour]:
+    """What `program` could contradict, published and not over when it begins to count, with the
+    time in which it counts. What cannot be read contradicts nothing."""
+    if not isinstance(program, ProgramVersion):
+        return []
+    named = program.reward.programs if isinstance(program.reward, Multiplier) else frozenset[str]()
+    begin = max(since, program.valid_from)
+    rows = await store.read_neighbours(tx, begin, program.stacking.group, named)
+    read = [(read_program(row.code, row.version, row.definition), row) for row in rows]
     return [
-        Neighbour(
-            compile_definition(row.code, row.version, read_definition(row.definition)),
-            row.since,
-            row.until,
-        )
-        for row in await store.read_editions(tx)
+        Neighbour(one, row.since, row.until) for one, row in read if not isinstance(one, Unreadable)
     ]
 
 
-@lru_cache(maxsize=4096)
-def _sentence(code: str, version: int, definition: str) -> Sentence:
-    body = read_definition(msgspec.json.decode(definition))
-    program = compile_definition(code, version, body)
-    return Sentence(portrait(program, "en"), portrait(program, "ru"))
-
-
-def _out(rows: Sequence[asyncpg.Record]) -> list[VersionOut]:
-    now = datetime.now(UTC)
-    newest = {
-        row["code"]: row["version"]
-        for row in rows
-        if row["effective_from"] is not None and row["effective_from"] <= now
-    }
-    return [
-        VersionOut(
-            row["code"],
-            row["version"],
-            _status(row, newest, now),
-            row["effective_from"],
-            row["created_at"],
-            row["author"],
-            msgspec.json.decode(row["definition"]),
-            _sentence(row["code"], row["version"], row["definition"]),
-        )
-        for row in rows
-    ]
+_UNREADABLE = Sentence(
+    "This version cannot be read and counts for nothing. Publish a new one.",
+    "Эту версию не удаётся прочитать, она не действует. Опубликуйте новую.",
+)
 
 
 def _status(row: asyncpg.Record, newest: dict[str, int], now: datetime) -> Status:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_nothing
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,9 +22,16 @@ v.code, v.version, v.definition::text AS definition, v.author, v.created_at, v.e
 p.archived_at
 """
 
-_PUBLISHED = f"""
-SELECT {_FIELDS} FROM billing.program_versions v JOIN billing.programs p USING (code)
+_PUBLISHED = """
+SELECT v.code, v.version, v.effective_from, p.archived_at
+FROM billing.program_versions v JOIN billing.programs p USING (code)
 WHERE v.effective_from IS NOT NULL ORDER BY v.code, v.effective_from, v.version
+"""
+
+_DEFINITIONS = """
+SELECT v.code, v.version, v.definition::text AS definition
+FROM billing.program_versions v
+JOIN unnest($1::text[], $2::int[]) AS wanted (code, version) USING (code, version)
 """
 
 _LATEST = f"""
@@ -40,8 +47,14 @@ WHERE v.code = $1 ORDER BY v.version
 
 
 async def read_published(database: Database) -> Versions:
-    """Every published version, by program, oldest first."""
+    """Every published version without its definition, by program, oldest first."""
     return await database.fetch(_PUBLISHED)
+
+
+async def read_definitions(database: Database, keys: Sequence[tuple[str, int]]) -> Versions:
+    """The definitions of these (code, version)."""
+    codes, versions = [code for code, _ in keys], [version for _, version in keys]
+    return await database.fetch(_DEFINITIONS, codes, versions)
 
 
 async def read_latest(database: Database, after: str, limit: int) -> Versions:
@@ -64,21 +77,34 @@ async def locked_versions(tx: AsyncConnection, code: str) -> list[Row[Any]]:
     return list((await tx.execute(query.order_by(program_versions.c.version))).all())
 
 
-async def read_editions(tx: AsyncConnection) -> Sequence[Row[Any, Any, Any, Any, Any]]:
-    """Every published version, and since and until (exclusive) when it is the one that counts."""
-    v, p = program_versions.c, programs.c
-    following = func.lead(v.effective_from).over(
-        partition_by=v.code, order_by=(v.effective_from, v.version)
-    )
-    query = select(
-        v.code,
-        v.version,
-        v.definition,
-        v.effective_from.label("since"),
-        func.least(p.archived_at, following).label("until"),
-    )
-    query = query.join_from(program_versions, programs).where(v.effective_from.is_not(None))
-    return (await tx.execute(query)).all()
+_NEIGHBOURS = text(r"""
+WITH editions AS (
+    SELECT v.code, v.version, v.effective_from AS since,
+           least(p.archived_at, lead(v.effective_from) OVER (
+               PARTITION BY v.code ORDER BY v.effective_from, v.version)) AS until
+    FROM billing.program_versions v JOIN billing.programs p USING (code)
+    WHERE v.effective_from IS NOT NULL
+)
+-- What works where and for which goods bears on no neighbour, and may be long.
+SELECT e.code, e.version, v.definition - '{scope,lines,when}'::text[] AS definition,
+       e.since, e.until
+FROM editions e JOIN billing.program_versions v USING (code, version)
+WHERE (e.until IS NULL OR e.until > :begin)
+  AND (v.code = ANY (:named)
+       OR coalesce(v.definition #>> '{stacking,group}', 'main') = :group)
+  AND CASE WHEN v.definition ->> 'valid_to' ~ '^\d{4}-\d\d-\d\dT'
+           THEN (v.definition ->> 'valid_to')::timestamptz > :begin ELSE true END
+""")
+
+
+async def read_neighbours(
+    tx: AsyncConnection, begin: datetime, group: str, named: Iterable[str]
+) -> Sequence[Row[Any]]:
+    """Published versions of a stacking group, and of the programs `named`, that are not over at
+    `begin`, as if for everything and everywhere; with since and until (exclusive) when each is
+    the one that counts."""
+    values = {"begin": begin, "group": group, "named": list(named)}
+    return (await tx.execute(_NEIGHBOURS, values)).all()
 
 
 async def known_programs(tx: AsyncConnection, codes: Iterable[str]) -> set[str]:

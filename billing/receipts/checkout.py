@@ -98,14 +98,22 @@ class Checkout:
         """The customer named. Raises NotFound."""
         return await self._customers.require(ref)
 
+    async def republished(self, basket: Basket, moment: datetime) -> bool:
+        """Whether programs of the basket's place were published or archived between its time and
+        `moment`."""
+        book = await self._book.current()
+        place = (basket.channel, basket.store, basket.store_group)
+        return book.republished(*place, basket.occurred_at, moment)
+
     async def deal(self, basket: Basket, customer: Customer, at: datetime | None = None) -> Deal:
         """What the basket means to the customer; `at`, when it is not when it occurred."""
         if at is not None:
             basket = replace(basket, occurred_at=at)
         book = await self._book.current()
-        first = await self._first_purchase(customer.id) if book.needs_first_purchase else None
-        situation = Situation(basket, member_of(customer, first))
         where = (basket.channel, basket.store, basket.store_group, basket.occurred_at)
+        asked = book.asks_first_purchase(*where)
+        first = await self._first_purchase(customer.id) if asked else None
+        situation = Situation(basket, member_of(customer, first))
         running = book.accruals(*where)
         return Deal(
             customer,

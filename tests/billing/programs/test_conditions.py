@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.common.errors import ValidationFailed
+from billing.common.faults import MAX_FAULTS
 from billing.programs.conditions import compile_condition, holds, line_holds, unmet
 from billing.programs.faults import Faults
 from billing.programs.fields import FIELDS
@@ -183,7 +184,12 @@ def test_the_part_to_blame_is_named() -> None:
         ({"field": "receipt.total", "op": "<"}, "/when/value", "is missing"),
         (leaf("receipt.total", "<", "5") | {"x/y": 1}, "/when/x~1y", "is not known here"),
         ({"all": [leaf("receipt.lines", "<", 5)] * 101}, "/when/all", "at most 100"),
-        ({"not": {"any": [{"all": [leaf("receipt.lines", "<", 5)] * 60}] * 2}}, "/when", "has 120"),
+        (
+            {"not": {"any": [{"all": [leaf("receipt.lines", "<", 5)] * 60}] * 2}},
+            "/when",
+            "has more than 100 comparisons",
+        ),
+        ({"any": [leaf("line.amount", "=", "5")] * 21}, "/when", "20 comparisons with fields of"),
     ],
 )
 def test_a_wrong_condition_is_refused_with_a_pointer(
@@ -194,6 +200,17 @@ def test_a_wrong_condition_is_refused_with_a_pointer(
     [fault] = refused.value.errors
     assert fault.pointer == pointer
     assert detail in fault.detail
+
+
+def test_nobody_waits_for_the_faults_of_thousands_of_comparisons() -> None:
+    wrong = leaf("receipt.totals", "=", "1")
+    faults = Faults()
+    compile_condition({"all": [{"any": [wrong] * 100}] * 100}, "/when", faults)
+    assert len(faults) == MAX_FAULTS
+    with pytest.raises(ValidationFailed) as refused:
+        faults.raise_if_any()
+    hints = [fault for fault in refused.value.errors if "did you mean" in fault.detail]
+    assert len(hints) == 3
 
 
 def test_a_condition_may_be_8_deep_and_a_filter_of_lines_looks_at_lines() -> None:
