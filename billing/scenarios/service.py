@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -11,7 +12,7 @@ from billing.balances.model import balance_document
 from billing.catalog.service import Catalog
 from billing.common import deadline
 from billing.common.answer import Answer
-from billing.common.errors import Conflict, FieldError, NotFound, ValidationFailed
+from billing.common.errors import Conflict, FieldError, NotFound, Problem, ValidationFailed
 from billing.common.problems import problem_document
 from billing.common.teller import Request, answer_of, carry_out, refuser, told
 from billing.common.wire import encode
@@ -109,10 +110,16 @@ class Events:
         author = request.principal.name
         situation = situation_of(event, key, customer, spot, body.occurred_at)
         rendered = _Rendered(request, event, Posting(_to("customer", programs), situation))
-        claims = () if referred is None else (referred_claim(referred.id),)
-        command = rendered.command(source_of(event, key, customer.id), author, claims)
+        source = source_of(event, key, customer.id)
+        if referred is None:
+            return rendered.command(source, author), None
+        pair = _pair_claim(customer.id, referred.id)
+        claims = (referred_claim(referred.id), pair)
+        # Nobody brings who brought them; what was posted before there were pairs counts, too.
+        circle = (pair, source_of(event, str(customer.id), referred.id))
+        command = rendered.command(source, author, claims, circle)
         gifts = _to("referred", programs)
-        if referred is None or not gifts:
+        if not gifts:
             return command, None
         situation = situation_of(event, key, referred, spot, body.occurred_at)
         return command, Posting(gifts, situation).command(welcome_source(referred.id), author)
@@ -180,12 +187,21 @@ class _Rendered:
         self._request = request
         self._event = event
         self._posting = posting
+        self._circle: tuple[str, ...] = ()
 
-    def command(self, source: str, author: str, claims: tuple[str, ...]) -> Command:
+    def command(
+        self,
+        source: str,
+        author: str,
+        claims: tuple[str, ...] = (),
+        circle: tuple[str, ...] = (),
+    ) -> Command:
+        self._circle = circle
         return self._posting.command(
             source,
             author,
             claims=claims,
+            excludes=circle,
             key=self._request.key,
             fingerprint=self._request.fingerprint(),
             answer=self._given,
@@ -200,15 +216,22 @@ class _Rendered:
         if refusal.code == NOTHING and view is not None:
             return self._answer(view.state, None)
         if refusal.code == "source_exists":
-            problem = Conflict(
-                "event_exists",
-                "This event is posted already. To hear the answer again, repeat the request with "
-                "the Idempotency-Key it was posted with.",
-                transaction_id=str(refusal.members["transaction_id"]),
-            )
+            problem = self._posted(refusal)
             document = problem_document(problem, self._request.request_id)
             return commands.Answer(problem.status, encode(document))
         return refuser(self._request.request_id)(refusal)
+
+    def _posted(self, refusal: Refusal) -> Problem:
+        if refusal.members["source"] in self._circle:
+            return ValidationFailed.at(
+                "/referred", "brought this customer here, and cannot have been brought by them"
+            )
+        return Conflict(
+            "event_exists",
+            "This event is posted already. To hear the answer again, repeat the request with "
+            "the Idempotency-Key it was posted with.",
+            transaction_id=str(refusal.members["transaction_id"]),
+        )
 
     def _answer(self, state: CustomerState, outcome: Outcome | None) -> commands.Answer:
         view, situation = self._posting.view, self._posting.situation
@@ -236,6 +259,12 @@ def _key(body: EventIn, customer: Customer, referred: Customer | None, spot: Spo
     if body.event == BIRTHDAY:
         return birthday_key(customer, spot, body.occurred_at)
     return str(body.id)
+
+
+def _pair_claim(one: UUID, other: UUID) -> str:
+    """Of two customers one has brought the other, or neither."""
+    first, second = sorted((one, other))
+    return f"event/{REFERRAL}/pair/{first}/{second}"
 
 
 def _to(recipient: Recipient, programs: Iterable[ProgramVersion]) -> list[ProgramVersion]:

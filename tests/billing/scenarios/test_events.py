@@ -84,6 +84,24 @@ async def test_a_referral_gives_to_both_and_once_a_referred_customer(chain: Chai
     assert balances == ["140.00", "20.00", "20.00"]
 
 
+async def test_nobody_refers_who_referred_them(chain: Chain) -> None:
+    await chain.scenario("referral", "70.00")
+    anna, boris, vera = [await chain.customer() for _ in range(3)]
+    assert (await chain.send(anna, "referral", referred={"customer_id": boris})).is_success
+    circle = await chain.send(boris, "referral", referred={"customer_id": anna})
+    refused(circle, 400, "validation_failed")
+    assert [fault["pointer"] for fault in circle.json()["errors"]] == ["/referred"]
+    assert (await chain.send(boris, "referral", referred={"customer_id": vera})).is_success
+    pair = [await chain.customer() for _ in range(2)]
+    both = await asyncio.gather(
+        *(
+            chain.send(one, "referral", referred={"customer_id": other})
+            for one, other in (pair, pair[::-1])
+        )
+    )
+    assert sorted(answer.status_code for answer in both) == [201, 400]
+
+
 async def test_what_a_crash_kept_from_the_referred_comes_with_the_repeat(
     chain: Chain, database: Any
 ) -> None:
