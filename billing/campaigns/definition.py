@@ -29,11 +29,11 @@ _OF_POINTS = ("bucket", "available", "expires")
 
 class Terms(msgspec.Struct, frozen=True):
     """A campaign ready to run. `audience` None: the uploaded list. `gift` is what everybody
-    gets, as a program of type scenario; None: `program` says."""
+    gets, as a program of type scenario, unless `program` names another one."""
 
     audience: Condition | None
     schedule: Schedule
-    gift: ProgramVersion | None
+    gift: ProgramVersion
     points: int
     program: str | None
     budget: int | None
@@ -90,7 +90,7 @@ def compile_terms(code: str, body: DefinitionIn, zone: ZoneInfo) -> Terms:
     return Terms(
         audience=gift.when if tag is None else Leaf("customer.tags", "has", str(tag)),
         schedule=schedule,
-        gift=gift if body.points is not None else None,
+        gift=gift,
         points=body.points or 0,
         program=body.program,
         budget=body.budget,

@@ -52,6 +52,10 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Gift(Protocol):
+    """`lots` is how many a customer gets: groups are the smaller for it."""
+
+    lots: int
+
     async def offer(self, customer: Customer) -> Offer:
         """The command that gives it. Raises ValidationFailed."""
 
@@ -62,8 +66,8 @@ class Gift(Protocol):
 class Points:
     """The same points for everybody: the lots are worked out once."""
 
-    def __init__(self, terms: Terms, gift: ProgramVersion, occasion: Occasion, zone: str) -> None:
-        self._occasion = occasion
+    def __init__(self, terms: Terms, occasion: Occasion, zone: str) -> None:
+        self._occasion, gift = occasion, terms.gift
         lives = lifetimes(gift.available, gift.expires, occasion.at, zone)
         self._grants = tuple(
             Grant(gift.bucket, ((None, part),), since, until, program_of(occasion.code))
@@ -74,6 +78,7 @@ class Points:
         )
         if not self._grants:
             raise ValidationFailed.at("/expires", "is over: no points would live")
+        self.lots = len(self._grants)
         self._steps = (Accrue(self._grants),)
         self._total = sum(grant.amount for grant in self._grants)
 
@@ -104,6 +109,8 @@ class Calculated:
         self, program: ProgramVersion, event: str, book: Book, catalog: Catalog,
         occasion: Occasion, zone: str,
     ) -> None:  # fmt: skip
+        parts = program.available.instalments if program.available is not None else None
+        self.lots = 1 if parts is None else parts.count
         self._code = program.code
         self._event = event
         self._book = book
@@ -159,9 +166,9 @@ class GiftMaker:
 
     async def make(self, terms: Terms, occasion: Occasion) -> Gift:
         """Raises ValidationFailed when there is nothing to give then."""
-        if terms.gift is not None:
-            return Points(terms, terms.gift, occasion, self._timezone)
-        program = await find_program(self._database, terms.program or "", occasion.at)
+        if terms.program is None:
+            return Points(terms, occasion, self._timezone)
+        program = await find_program(self._database, terms.program, occasion.at)
         if program.scenario is None:
             raise TypeError("find_program finds scenarios")
         await self._catalog.refresh()

@@ -12,7 +12,7 @@ from billing.programs.names import check_names
 
 async def check_audience(catalog: Catalog, terms: Terms) -> None:
     """Raises ValidationFailed for a channel or store that there is not."""
-    if terms.gift is None or terms.audience is None:
+    if terms.audience is None:
         return
     named = replace(terms.gift, when=terms.audience)
     try:

@@ -129,7 +129,8 @@ class CampaignRunner:
             return False
         if campaign.state not in ("running", "cancelled"):
             return False
-        if run_id not in known:
+        # Of a cancelled one all that may have been given is looked for anew.
+        if run_id not in known or campaign.state == "cancelled":
             known[run_id] = await self._work(campaign, run)
         terms, work = known[run_id]
         chunk = await work.next_chunk(run.cursor)

@@ -255,7 +255,7 @@ class Campaigns:
             )
         if terms.program is not None:
             await find_program(self._database, terms.program, max(first, now))
-        expires = terms.gift.expires.at if terms.gift and terms.gift.expires else None
+        expires = terms.gift.expires.at if terms.gift.expires is not None else None
         if expires is not None and expires <= max(first, now):
             raise ValidationFailed.at("/expires/at", "is not after the first run")
         return first

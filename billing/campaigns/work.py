@@ -80,9 +80,8 @@ async def work_of(
     begun = run.started_at or run.scheduled_at
     occasion = Occasion(run.code, run.id, begun, campaign.responsible, terms.reason)
     budget = None if terms.budget is None else Budget(run.code, terms.budget)
-    giver = Giver(
-        ledger, database, occasion, await gifts.make(terms, occasion), budget, terms.points or 1
-    )
+    gift = await gifts.make(terms, occasion)
+    giver = Giver(ledger, database, occasion, gift, budget, terms.points or 1)
     listed = run.code if terms.audience is None else None
     audience = Audience(terms, run.scheduled_at, timezone)
-    return RunWork(Crowd(database, begun, listed), audience, giver, size)
+    return RunWork(Crowd(database, begun, listed), audience, giver, max(size // gift.lots, 1))

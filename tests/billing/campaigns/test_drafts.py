@@ -50,6 +50,13 @@ async def test_what_is_wrong_with_a_draft_is_named(
     )
 
 
+async def test_what_an_audience_names_must_exist_with_a_program_too(office: Office) -> None:
+    body = PLAIN | {"audience": {"when": NOWHERE}, "program": "thanks"}
+    del body["points"]
+    document = refused(await office.post("", body), 400, "validation_failed")
+    assert document["errors"][0]["pointer"] == "/audience/when/value"
+
+
 async def test_a_code_is_taken_once(office: Office) -> None:
     await office.draft("gift")
     document = refused(await office.post("", PLAIN), 400, "validation_failed")

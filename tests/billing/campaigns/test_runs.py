@@ -290,3 +290,40 @@ async def test_a_poison_customer_is_set_aside_with_its_error_and_the_rest_goes_o
     (failure,) = (await office.get(f"/gift/runs/{run['id']}/failures"))["items"]
     assert failure["customer_id"] == str(poison)
     assert failure["error"].startswith("balance_limit: The balance would pass")
+
+
+async def test_a_busy_customer_is_waited_for_and_holds_up_no_reader_of_the_journal(
+    office: Office,
+) -> None:
+    """A run at work has no transaction id: the stream of events may pass it."""
+    vips = await office.customers(10, tags=["vip"])
+    await office.started("gift")
+    async with office.superuser.transaction():
+        await office.superuser.execute(
+            "INSERT INTO ledger.balances VALUES ($1, 0, 0, 0, 0, 0, 0)", vips[0]
+        )
+    async with office.superuser.transaction():
+        await office.superuser.execute(
+            "SELECT FROM ledger.balances WHERE customer_id = $1 FOR UPDATE", vips[0]
+        )
+        running = asyncio.create_task(office.run())
+        while len(await office.given()) < 9:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        waiting = await office.superuser.fetch(
+            "SELECT backend_xid FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'bonus-api' AND state = 'idle in transaction'"
+        )
+        assert [row[0] for row in waiting] == [None]
+    await running
+    assert await office.once(vips, "10.00")
+
+
+async def test_instalments_are_lots_of_their_own_in_smaller_groups(office: Office) -> None:
+    await office.customers(9, tags=["vip"])
+    await office.started("gift", available={"instalments": {"count": 4, "every": "P1M"}})
+    assert await office.run(chunk=8) >= 5
+    lots = await office.superuser.fetch(
+        "SELECT amount, active_from, count(*) AS n FROM ledger.lots GROUP BY 1, 2 ORDER BY 2"
+    )
+    assert [(lot["amount"], lot["n"]) for lot in lots] == [(250, 9)] * 4
+    assert lots[1]["active_from"] == datetime(2027, 3, 31, 21, tzinfo=UTC)
