@@ -13,6 +13,7 @@ import pytest
 from billing.common.db import Database
 from billing.common.errors import Conflict, NotFound, ValidationFailed
 from billing.common.settings import Settings
+from billing.common.wire import Code
 from billing.customers.directory import CustomerDirectory
 from billing.customers.member import member_of
 from billing.customers.model import Customer, Status
@@ -113,7 +114,7 @@ async def test_foreseen_customers_are_those_of_the_moment_of_entering(
 ) -> None:
     number, card = phone(), unique("card")
     made = (await admin.post(PATH, json={"phone": number, "cards": [card]})).json()
-    by_phone, by_card = CustomerRef(phone=number), CustomerRef(card=card)
+    by_phone, by_card = CustomerRef(phone=number), CustomerRef(card=Code(card))
     stranger, wrong = CustomerRef(customer_id=uuid7()), CustomerRef(phone="12")
     async with directory.foreseeing([by_phone, stranger, wrong]):
         await admin.patch(f"{PATH}/{made['id']}", json={"status": "verified"})
