@@ -242,7 +242,8 @@ Reward = Percent | Fixed | PerAmount | PerUnit | Brackets | Multiplier
 
 
 class Instalments(msgspec.Struct, frozen=True):
-    """`count` equal parts, the first when the points are available, then one `every` period."""
+    """`count` equal parts, 2 to 24, the first when the points are available, then one `every`
+    period."""
 
     count: int
     every: str

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from billing.common.answer import Answer
 from billing.common.errors import NotFound
 from billing.common.http import Call, operation
 from billing.common.wire import PageQuery, page
 from billing.programs.examples import PROGRAMS, VERSIONS
+from billing.programs.ownership import check_scope, check_scopes
 from billing.programs.schemas import DefinitionIn, ProgramIn, ProgramPage, PublishIn, VersionOut
 from billing.programs.service import Programs
 
@@ -27,6 +29,7 @@ _TAG = "Programs"
 )
 async def create_program(call: Call[ProgramIn]) -> Answer:
     """Makes the program and its version 1, a draft: nothing is earned until it is published."""
+    check_scope(call.principal, call.body.scope)
     return Answer.json(await call.use(Programs).create(call.body, call.principal.name), 201)
 
 
@@ -43,7 +46,8 @@ async def create_program(call: Call[ProgramIn]) -> Answer:
 )
 async def draft_version(call: Call[DefinitionIn]) -> Answer:
     """The version that counts goes on counting until the new one is published."""
-    programs = call.use(Programs)
+    programs = await _own_programs(call)
+    check_scope(call.principal, call.body.scope)
     return Answer.json(await programs.draft(call.path["code"], call.body, call.principal.name), 201)
 
 
@@ -64,10 +68,8 @@ async def publish_program(call: Call[PublishIn]) -> Answer:
     Programs of one stacking group that run at the same time have the same policy, and a multiplier
     names programs that give points then.
     """
-    now = datetime.now(UTC)
-    published = await call.use(Programs).publish(
-        call.path["code"], call.body.from_, call.principal.name, now
-    )
+    programs, now = await _own_programs(call), datetime.now(UTC)
+    published = await programs.publish(call.path["code"], call.body.from_, call.principal.name, now)
     return Answer.json(published)
 
 
@@ -82,7 +84,16 @@ async def publish_program(call: Call[PublishIn]) -> Answer:
 )
 async def archive_program(call: Call) -> Answer:
     """Later receipts earn nothing by it. What was given stays."""
-    return Answer.json(await call.use(Programs).archive(call.path["code"], datetime.now(UTC)))
+    programs = await _own_programs(call)
+    return Answer.json(await programs.archive(call.path["code"], datetime.now(UTC)))
+
+
+async def _own_programs(call: Call[Any, Any]) -> Programs:
+    """Raises Forbidden when a bound key asks about a program of another place."""
+    programs = call.use(Programs)
+    if call.principal.channel is not None or call.principal.store is not None:
+        check_scopes(call.principal, await programs.scopes(call.path["code"]))
+    return programs
 
 
 @operation(

@@ -90,7 +90,7 @@ REFUSALS: list[tuple[dict[str, Any], str, str]] = [
         "at least 2",
     ),
     (
-        {"available": {"instalments": {"count": 60, "every": "P2Y"}}},
+        {"available": {"instalments": {"count": 24, "every": "P5Y"}}},
         "/available/instalments",
         "100 years",
     ),

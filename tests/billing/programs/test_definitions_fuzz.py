@@ -75,7 +75,7 @@ GIVING: Members = SHARED | {
                      per=st.sampled_from(["line", "receipt"])),
     "bucket": st.sampled_from(["base", "promo"]),
     "available": some(after=PERIODS, at=MOMENTS, instalments=st.fixed_dictionaries(
-        {"count": st.integers(1, 61), "every": PERIODS})),
+        {"count": st.integers(1, 25), "every": PERIODS})),
     "expires": some(after=PERIODS, at=MOMENTS, round_up_to=st.just("quarter")),
     "stacking": some(group=CODES, policy=st.sampled_from(["sum", "max", "priority"])),
     "limits": some(per_receipt=AMOUNTS, per_customer_day=AMOUNTS, budget=AMOUNTS),
