@@ -18,7 +18,12 @@ from billing.receipts.slip import language_of
     may=("pos", "site", "support", "admin"),
     body=QuoteIn,
     answers={200: QuoteOut},
-    conflicts=("customer_not_verified", "customer_blocked", "insufficient_points"),
+    conflicts=(
+        "customer_not_verified",
+        "customer_blocked",
+        "insufficient_points",
+        "balance_limit",
+    ),
     examples={"all points": {**sale_example("0001-000126"), "redeem": "max"}},
 )
 async def post_quote(call: Call[QuoteIn]) -> Answer:

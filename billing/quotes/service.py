@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 from billing.common.auth import Principal
 from billing.common.errors import Conflict, ValidationFailed
 from billing.common.money import format_amount
+from billing.common.teller import problem_of
 from billing.programs import limits
-from billing.programs.calculation import Trace
+from billing.programs.calculation import TooManyPoints, Trace, tells_lines
 from billing.programs.explain import because
 from billing.programs.model import Award, Basket
 from billing.programs.obstacles import because_of, refusal
@@ -51,7 +52,10 @@ class Quotes:
         paid = deal.paid(points)
         used = limits.used(await reads.facts_now(self._ledger, deal.facts), deal.facts)
         trace: Trace = []
-        awards = deal.awards(paid, used, trace)
+        try:
+            awards = deal.awards(paid, used, trace)
+        except TooManyPoints as refusal:
+            raise problem_of(refusal) from None
         now = self._ledger.clock()
         result = promise.result_of(deal.basket, paid, awards, state)
         return QuoteOut(
@@ -67,7 +71,7 @@ class Quotes:
             explanation=_explained(trace, deal, language),
         )
 
-    def quoted(self, quote_id: UUID, basket: Basket) -> tuple[datetime, _MakeCheck]:
+    async def quoted(self, quote_id: UUID, basket: Basket) -> tuple[datetime, _MakeCheck]:
         """The moment a quote was calculated for, and the check that a sale of `basket` needs.
 
         Raises Conflict quote_stale for an id that cannot be of a quote for this basket.
@@ -76,10 +80,14 @@ class Quotes:
         if moment is None or _day(moment, basket) != _day(basket.occurred_at, basket):
             # Limits per day and birthdays are of one day.
             raise Conflict("quote_stale", _STALE)
+        if await self._checkout.republished(basket, moment):
+            raise Conflict("quote_stale", _STALE)
 
         def make(deal: Deal, paid: Sequence[int]) -> Check:
             def check(view: View, awards: Sequence[Award]) -> None:
                 result = promise.result_of(deal.basket, paid, awards, view.state)
+                if _is_over(awards, basket.occurred_at):
+                    raise Refusal("quote_stale", _STALE)
                 if not self._promises.holds(quote_id, result, view.recorded_at):
                     raise Refusal("quote_stale", _STALE)
 
@@ -93,6 +101,18 @@ _STALE = (
     "Prices, programs, the balance or the basket changed since, or the quote is too old; "
     "ask for a new quote."
 )
+
+
+_TOO_LONG: dict[Language, str] = {
+    "en": "There are too many lines and programs to explain each line; this is of the receipt.",
+    "ru": "Строк и программ слишком много, чтобы объяснить каждую строку; это о чеке в целом.",
+}
+
+
+def _is_over(awards: Sequence[Award], moment: datetime) -> bool:
+    """Whether points were promised that have expired by `moment`."""
+    ends = (part.expires_at for award in awards for part in award.parts)
+    return any(end is not None and end <= moment for end in ends)
 
 
 def _day(moment: datetime, basket: Basket) -> date | None:
@@ -123,6 +143,8 @@ def _explained(trace: Trace, deal: Deal, language: Language) -> list[Explanation
         ExplanationOut(one.outcome, because(one, language), one.program, one.line)
         for one in sorted(trace, key=lambda one: (one.program, one.line or 0))
     ]
+    if not tells_lines(deal.basket, deal.running):
+        found.append(ExplanationOut("omitted", _TOO_LONG[language]))
     rule = deal.payable.rule
     found += [
         ExplanationOut(one.outcome, because_of(one, language), rule, one.line)

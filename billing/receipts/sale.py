@@ -8,10 +8,12 @@ calculated in the command's plan, by the same code.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec.structs import replace
 
 from billing.balances.model import balance_document
 from billing.common.money import format_amount, split
@@ -39,6 +41,7 @@ from billing.receipts.schemas import (
 from billing.receipts.slip import Language, slip_of
 from ledger.commands import (
     Accrue,
+    Answer,
     Capture,
     Command,
     Completion,
@@ -51,9 +54,15 @@ from ledger.commands import (
     View,
 )
 from ledger.decide import Outcome
+from ledger.errors import Refusal
 
 Check = Callable[[View, Sequence[Award]], None]
 """Raises Refusal unless what was promised still holds."""
+
+
+MAX_POSTINGS: Final = 5000
+"""More postings than this are made by lot alone, not by product group, too: tills wait for each
+other's groups."""
 
 
 class SaleRequest(Request, frozen=True):
@@ -65,14 +74,22 @@ class SaleRequest(Request, frozen=True):
 
 class Payment(msgspec.Struct, frozen=True):
     """How many points pay a sale: from the balance, from an open hold, or already redeemed by
-    `done_by`. `claims` are natural keys of the payment; `allowed` what an earlier redemption was
-    allowed to pay, which goes before the rules of now."""
+    `done_by`. `claims` are natural keys of the payment, `excludes` those of payments that this one
+    would have to name; `allowed` what an earlier redemption was allowed to pay, which goes before
+    the rules of now."""
 
     points: int = 0
     hold_id: UUID | None = None
     done_by: UUID | None = None
     claims: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
     allowed: Payable | None = None
+
+
+_PAID = (
+    "This receipt is paid with points already, by a redemption of its own; post the sale to "
+    "/v1/receipts and name that redemption in redeem.redemption_id."
+)
 
 
 class Sale:
@@ -104,7 +121,7 @@ class Sale:
         planned = not self._stated and (self._check is not None or self._deal.is_counted)
         if not planned and not self._stated:
             self._awards = self._deal.awards(self._paid)
-        place = self._place
+        place, hold_id = self._place, self._payment.hold_id
         return Command(
             customer_id=self._deal.customer.id,
             kind="receipt" if self._payment.points else "accrual",
@@ -112,15 +129,17 @@ class Sale:
             steps=() if planned else self._steps(),
             plan=self._plan if planned else None,
             facts=self._deal.facts if planned else (),
+            holds=(hold_id,) if planned and hold_id is not None else (),
             key=self._request.key,
             fingerprint=self._request.fingerprint(),
             source=store.sale_source(place.channel, place.store, self._receipt.number),
             claims=self._payment.claims,
+            excludes=self._payment.excludes,
             channel=place.channel,
             store=place.store,
             author=self._request.principal.name,
             complete=self._complete,
-            refuse=refuser(self._request.request_id),
+            refuse=self._refuse,
         )
 
     def _plan(self, view: View) -> tuple[Step, ...]:
@@ -156,6 +175,14 @@ class Sale:
                 if s.points
             )
         return grants_of(self._awards, self._basket)
+
+    def _refuse(self, refusal: Refusal) -> Answer:
+        source = str(refusal.members.get("source", ""))
+        if refusal.code == "source_exists" and source.startswith("redemption/"):
+            refusal = Refusal(
+                "receipt_exists", _PAID, transaction_id=refusal.members["transaction_id"]
+            )
+        return refuser(self._request.request_id)(refusal)
 
     def _complete(self, outcome: Outcome) -> Completion:
         transaction = outcome.transaction
@@ -247,8 +274,8 @@ class Sale:
 
 
 def grants_of(awards: Sequence[Award], basket: Basket) -> tuple[Grant, ...]:
-    """The lots that awards make."""
-    return tuple(
+    """The lots that awards make, by product group unless that makes too many postings."""
+    grants = tuple(
         Grant(
             award.bucket,
             by_group(basket, part.by_line) if basket.lines else ((None, part.points),),
@@ -260,6 +287,9 @@ def grants_of(awards: Sequence[Award], basket: Basket) -> tuple[Grant, ...]:
         for award in awards
         for part in award.parts
     )
+    if sum(len(grant.shares) for grant in grants) <= MAX_POSTINGS:
+        return grants
+    return tuple(replace(grant, shares=((None, grant.amount),)) for grant in grants)
 
 
 def accruals_out(awards: Sequence[Award], basket: Basket) -> list[AccrualOut]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -15,8 +15,9 @@ from billing.catalog.service import Catalog
 from billing.common.db import Database
 from billing.common.errors import Conflict, NotFound, ValidationFailed
 from billing.common.money import format_amount
-from billing.common.teller import Request
+from billing.common.teller import Request, problem_of
 from billing.customers.model import Customer
+from billing.programs.calculation import TooManyPoints
 from billing.programs.model import Basket
 from billing.programs.obstacles import refusal
 from billing.receipts import store
@@ -38,7 +39,7 @@ from ledger.commands import Command
 from ledger.model import Transaction
 from ledger.service import Ledger
 
-Quoted = Callable[[UUID, Basket], tuple[datetime, Callable[[Deal, list[int]], Check]]]
+Quoted = Callable[[UUID, Basket], Awaitable[tuple[datetime, Callable[[Deal, list[int]], Check]]]]
 """Of a quote_id and the basket: the moment it was calculated for, and how to check that it still
 holds. Raises Conflict quote_stale."""
 
@@ -83,10 +84,12 @@ class Sales:
         try:
             customer = await self._checkout.customer(body.customer)
             customer.must_be_active()
-            promise = self._quoted(quote_id, basket) if quote_id is not None else None
+            promise = await self._quoted(quote_id, basket) if quote_id is not None else None
             payment = await self._payment(
                 request, redeem, customer, place, basket, body.receipt.number
             )
+            if stated:
+                payment = Payment()  # What was paid with points does not change what is stated.
         except (NotFound, Conflict) as problem:
             known = customer.id if customer else None
             return request.refusing("receipt", basket.occurred_at, problem, known)
@@ -95,7 +98,11 @@ class Sales:
             deal = replace(deal, payable=payment.allowed)
         self._check_payable(deal, redeem, payment)
         check = promise[1](deal, deal.paid(payment.points)) if promise else None
-        return Sale(request, place, body.receipt, deal, payment, stated, check).command()
+        try:
+            return Sale(request, place, body.receipt, deal, payment, stated, check).command()
+        except TooManyPoints as refusal:
+            conflict = problem_of(refusal)
+            return request.refusing("receipt", basket.occurred_at, conflict, customer.id)
 
     def _check_payable(self, deal: Deal, redeem: PointsIn | None, payment: Payment) -> None:
         if payment.points <= deal.payable.total:
@@ -114,19 +121,21 @@ class Sales:
         number: str,
     ) -> Payment:
         """What pays. Raises NotFound, Conflict, and Forbidden for another place's redemption."""
-        if redeem is None:
-            return Payment()
         claim = redemption_source(place.channel, place.store, number)
+        if redeem is None or redeem.points == 0:
+            # What a redemption of its own paid is no money: the sale has to know of it.
+            return Payment(excludes=(claim,))
         if redeem.redemption_id is None:
-            points = int(redeem.points or 0)
             # Nobody pays one receipt twice: here, and by a redemption of its own.
-            return Payment(points, claims=(claim,) if points else ())
+            return Payment(int(redeem.points or 0), claims=(claim,))
         row = await read_redemption(self._database, redeem.redemption_id)
         if row is None or row["customer_id"] != customer.id:
             raise NotFound(f"This customer has no redemption {redeem.redemption_id}.")
         request.principal.covers(row["channel"], row["store"])
-        # It pays as it was promised to, whatever the rules are now.
-        allowed = kept_payable(row, basket)
+        # At its own place it pays as it was promised to, whatever the rules are now.
+        allowed = None
+        if (row["channel"], row["store"]) == (place.channel, place.store):
+            allowed = kept_payable(row, basket)
         hold = None
         if row["mode"] == "hold":
             hold = await reads.hold_now(self._ledger, customer.id, row["id"])

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from billing.catalog.model import Legal
 from billing.common.wire import encode
 from billing.programs.model import UNIT, Basket, Line
 from billing.programs.payment import Payable, share_out
@@ -32,6 +33,7 @@ class KeptLine(msgspec.Struct, frozen=True, array_like=True):
     cap: int | None = None
     quantity: int = UNIT
     price: int | None = None
+    legal: Legal | None = None
 
     @property
     def payable(self) -> int:
@@ -50,6 +52,7 @@ class KeptLine(msgspec.Struct, frozen=True, array_like=True):
             self.excluded,
             self.quantity,
             self.price,
+            self.legal,
         )
 
 
@@ -86,6 +89,7 @@ def kept_lines(lines: Sequence[Line], allowed: Payable) -> str:
             cap,
             line.quantity,
             line.price,
+            line.legal,
         )
         for line, cap in zip(lines, allowed.by_line, strict=True)
     ]
@@ -117,9 +121,14 @@ def held_of(row: Any, place: Place) -> Held:
 
 def kept_payable(row: Any, basket: Basket) -> Payable | None:
     """What the redemption of a row in billing.redemptions may pay of `basket`: as it was allowed
-    when it was made, whatever the rules are now. None when it was made for other lines."""
-    kept = {(one.number, one.sku, one.amount): one.payable for one in _KEPT.decode(row["lines"])}
-    names = [(line.number, line.sku, line.amount) for line in basket.lines]
-    if kept.keys() != set(names):
+    when it was made, whatever the rules are now. None when it was made for other lines: for
+    anything else that rules may look at."""
+    kept = {_description(one): one.payable for one in _KEPT.decode(row["lines"])}
+    wanted = [_description(line) for line in basket.lines]
+    if kept.keys() != set(wanted):
         return None
-    return Payable(tuple(kept[name] for name in names), row["points"])
+    return Payable(tuple(kept[line] for line in wanted), row["points"])
+
+
+def _description(line: KeptLine | Line) -> tuple[object, ...]:
+    return (line.number, line.sku, line.group, line.amount, line.promo, line.quantity, line.legal)

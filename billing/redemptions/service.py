@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -20,15 +21,31 @@ from billing.programs.obstacles import refusal
 from billing.programs.payment import Payable, pay
 from billing.receipts.basket import Place, timezone_of
 from billing.receipts.checkout import Checkout
+from billing.receipts.store import sale_source
 from billing.redemptions import store
 from billing.redemptions.document import Status, done_document, found_document, moved, own
 from billing.redemptions.model import Held, held_of, kept_lines
 from billing.redemptions.schemas import CaptureIn, PointsOrMax, RedemptionIn, RedemptionOut
 from ledger import reads
-from ledger.commands import MAX, Capture, Command, Completion, PlaceHold, Redeem, Release, Step
+from ledger.commands import (
+    MAX,
+    Answer,
+    Capture,
+    Command,
+    Completion,
+    PlaceHold,
+    Redeem,
+    Release,
+    Step,
+)
 from ledger.decide import Outcome
 from ledger.errors import Refusal
 from ledger.service import Ledger
+
+_SOLD = (
+    "The sale of this receipt is posted already: points pay it within the sale (`redeem`), or by a "
+    "redemption before it."
+)
 
 
 class Paying(msgspec.Struct, frozen=True):
@@ -141,6 +158,7 @@ class Redemptions:
             customer_id=held.customer_id,
             kind=kind,
             source=_source(held) if kind == "capture" else None,
+            excludes=(_sale(held.place, held.number),) if kind == "capture" else (),
             occurred_at=self._ledger.clock(),
             steps=(step,),
             key=request.key,
@@ -151,7 +169,7 @@ class Redemptions:
             complete=lambda outcome: Completion(
                 answer_of(200, done_document(held, outcome, status))
             ),
-            refuse=refuser(request.request_id),
+            refuse=_refuser(request),
         )
 
     async def _held(self, request: Request, redemption_id: UUID) -> Held:
@@ -179,6 +197,24 @@ def _source(held: Held) -> str:
     return store.redemption_source(held.place.channel, held.place.store, held.number)
 
 
+def _sale(place: Place, number: str) -> str:
+    """The sale that would not know of points spent after it, and has earned for all its money."""
+    return sale_source(place.channel, place.store, number)
+
+
+def _refuser(request: Request) -> Callable[[Refusal], Answer]:
+    tell = refuser(request.request_id)
+
+    def refuse(refusal: Refusal) -> Answer:
+        source = str(refusal.members.get("source", ""))
+        if refusal.code == "source_exists" and source.startswith("sale/"):
+            posted = refusal.members["transaction_id"]
+            refusal = Refusal("receipt_exists", _SOLD, transaction_id=posted)
+        return tell(refusal)
+
+    return refuse
+
+
 def _command(paying: Paying) -> Command:
     place, request = paying.place, paying.request
     at_once = paying.mode == "capture"
@@ -191,11 +227,12 @@ def _command(paying: Paying) -> Command:
         key=request.key,
         fingerprint=request.fingerprint(),
         source=source if at_once else None,
+        excludes=(_sale(place, paying.number),) if at_once else (),
         channel=place.channel,
         store=place.store,
         author=request.principal.name,
         complete=lambda outcome: _complete(paying, outcome),
-        refuse=refuser(request.request_id),
+        refuse=_refuser(request),
     )
 
 

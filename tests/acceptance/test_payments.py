@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.shop import Shop, done, fresh_key, problem
+from tests.acceptance.till import Till
 
 
 async def available(shop: Shop) -> str:
@@ -109,3 +110,68 @@ async def test_a_version_does_not_hide_beneath_a_scheduled_one(shop: Shop) -> No
     done(await shop.client.post(f"{path}/versions", json=definition))
     answer = await shop.client.post(f"{path}/publish", json={})
     assert problem(answer, 400, "validation_failed")["errors"][0]["pointer"] == "/from"
+
+
+@pytest.mark.parametrize("mode", ["hold", "capture"])
+@pytest.mark.parametrize("path", ["/v1/receipts", "/v1/accruals"])
+async def test_a_sale_names_the_redemption_that_paid_it(rich: Shop, mode: str, path: str) -> None:
+    """Else the customer would earn on the full amount, too (T12, C15)."""
+    sale = rich.sale()
+    paid = done(await rich.post("/v1/redemptions", sale | {"points": "40.00", "mode": mode}))
+    if mode == "hold":
+        done(await rich.post(f"/v1/redemptions/{paid['id']}/capture", {}))
+    refused = problem(await rich.post(path, sale), 409, "receipt_exists")
+    assert "name that redemption in redeem.redemption_id" in refused["detail"]
+    done(await rich.post("/v1/receipts", sale | {"redeem": {"redemption_id": paid["id"]}}))
+
+
+@pytest.mark.parametrize("mode", ["hold", "capture"])
+async def test_a_posted_sale_is_not_paid_with_points_afterwards(rich: Shop, mode: str) -> None:
+    sale = rich.sale()
+    paying = sale | {"points": "40.00", "mode": mode}
+    if mode == "hold":
+        held = done(await rich.post("/v1/redemptions", paying))
+        done(await rich.post("/v1/receipts", sale))
+        spent = await rich.post(f"/v1/redemptions/{held['id']}/capture", {})
+    else:
+        done(await rich.post("/v1/receipts", sale))
+        spent = await rich.post("/v1/redemptions", paying)
+    assert "posted already" in problem(spent, 409, "receipt_exists")["detail"]
+
+
+async def test_points_that_are_stated_do_not_depend_on_what_paid(rich: Shop) -> None:
+    sale = rich.sale()
+    done(await rich.post("/v1/redemptions", sale | {"points": "40.00", "mode": "capture"}))
+    done(await rich.post("/v1/accruals", sale | {"stated": [{"points": "3.00"}]}))
+
+
+@pytest.mark.parametrize("limits", [{}, {"per_customer_day": "100.00"}])
+async def test_a_hold_that_was_released_pays_no_sale(
+    rich: Shop, till: Till, limits: dict[str, str]
+) -> None:
+    """Whether or not the sale is calculated under the customer's lock."""
+    await till.publishes(reward={"kind": "percent", "value": "5"}, limits=limits)
+    sale = rich.sale()
+    held = done(await rich.post("/v1/redemptions", sale | {"points": "40.00", "mode": "hold"}))
+    done(await rich.post(f"/v1/redemptions/{held['id']}/release", {}))
+    answer = await rich.post("/v1/receipts", sale | {"redeem": {"redemption_id": held["id"]}})
+    problem(answer, 409, "hold_not_open")
+
+
+@pytest.mark.parametrize("limits", [{}, {"per_customer_day": "1000.00"}])
+async def test_more_points_than_an_amount_can_be_are_refused(
+    till: Till, limits: dict[str, str]
+) -> None:
+    """They could be posted, but neither returned nor simulated."""
+    await till.publishes(reward={"kind": "per_unit", "value": "1000000000000.00"})
+    if limits:
+        await till.publishes(reward={"kind": "percent", "value": "5"}, limits=limits)
+    body = till.basket("100.00")
+    body["receipt"]["lines"][0] |= {"quantity": "999999999", "price": "0.00", "amount": "0.00"}
+    body["receipt"]["lines"].append(till.shop.line("100.00", line=2))
+    problem(await till.shop.client.post("/v1/quotes", json=body), 409, "balance_limit")
+    key = fresh_key()
+    for _ in range(2):
+        answer = await till.shop.post("/v1/receipts", body, key=key)
+        problem(answer, 409, "balance_limit")
+    assert answer.headers["idempotency-hit"] == "true"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.acceptance.conftest import Connect
 from tests.acceptance.shop import Shop, done, problem
-from tests.acceptance.till import Till
+from tests.acceptance.till import SINCE, Till
 
 SAME = ("lines", "accruals")
 THREE_MONTHS = {"count": 3, "every": "P1M"}
@@ -98,6 +98,57 @@ async def test_a_quote_is_stale_when_something_changed(
     problem(await sell_quoted(till, body, quote), 409, "quote_stale")
     body, quote = await till.quote("100.00")
     done(await sell_quoted(till, body, quote))
+
+
+@pytest.mark.parametrize("change", ["publish", "archive"])
+async def test_a_quote_does_not_outlive_what_was_published(till: Till, change: str) -> None:
+    """A later version, or the end of a program, is not undone by a quote of before."""
+    code = await till.publishes(reward={"kind": "percent", "value": "5"})
+    body, quote = await till.quote("100.00")
+    path, client = f"/v1/programs/{code}", till.shop.client
+    if change == "archive":
+        done(await client.post(f"{path}/archive"))
+    else:
+        one = {"name": "1%", "valid_from": SINCE, "reward": {"kind": "percent", "value": "1"}}
+        scope = {"scope": {"channels": [till.shop.channel]}}
+        done(await client.post(f"{path}/versions", json=one | scope))
+        done(await client.post(f"{path}/publish", json={}))
+    now = {"occurred_at": datetime.now(UTC).isoformat()}
+    receipt = {"receipt": body["receipt"] | now}
+    problem(await sell_quoted(till, body, quote, **receipt), 409, "quote_stale")
+    # A receipt of before earns by what counted then, quoted or not.
+    assert done(await sell_quoted(till, body, quote))["accruals"] == quote["accruals"]
+
+
+async def test_what_happens_at_other_places_makes_no_quote_stale(till: Till) -> None:
+    await till.earns("5")
+    other = Till(await Shop(till.shop.client).open())
+    elsewhere = await other.publishes(reward={"kind": "percent", "value": "5"})
+    body, quote = await till.quote("100.00")
+    done(await till.shop.client.post(f"/v1/programs/{elsewhere}/archive"))
+    receipt = body["receipt"] | {"occurred_at": datetime.now(UTC).isoformat()}
+    done(await sell_quoted(till, body, quote, receipt=receipt))
+
+
+async def test_points_that_expired_since_the_quote_make_it_stale(till: Till) -> None:
+    end = datetime.now(UTC) + timedelta(seconds=5)
+    await till.earns("5", expires={"at": end.isoformat()}, valid_to=end.isoformat())
+    body, quote = await till.quote("100.00")
+    later = {"occurred_at": (end + timedelta(seconds=1)).isoformat()}
+    answer = await sell_quoted(till, body, quote, receipt=body["receipt"] | later)
+    problem(answer, 409, "quote_stale")
+
+
+async def test_of_very_many_lines_a_quote_explains_the_whole(till: Till) -> None:
+    for _ in range(3):
+        await till.earns("5", lines={"groups": [till.shop.group]})
+    body = till.basket(*["10.00"] * 700)
+    told = done(await till.shop.client.post("/v1/quotes", json=body))["explanation"]
+    assert [one["outcome"] for one in told] == ["gave"] * 3 + ["omitted"]
+    assert "line" not in told[0]
+    body["receipt"]["lines"] = body["receipt"]["lines"][:600]
+    told = done(await till.shop.client.post("/v1/quotes", json=body))["explanation"]
+    assert len(told) == 3 + 3 * 600
 
 
 async def test_other_points_than_quoted_are_stale(till: Till) -> None:

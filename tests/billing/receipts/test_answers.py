@@ -70,7 +70,8 @@ async def test_all_times_of_an_answer_are_of_the_place(
     assert kept["occurred_at"] == "2026-03-01T22:00:00+10:00"
     assert kept["recorded_at"].endswith("+10:00")
 
-    hold = shop | {"points": "4.00", "mode": "hold"}
+    receipt = shop["receipt"] | {"number": "2"}
+    hold = shop | {"receipt": receipt, "points": "4.00", "mode": "hold"}
     _, held = await _post(admin, "redemptions", unique("key"), hold)
     read = (await admin.get(f"/v1/redemptions/{held['id']}")).json()
     path = f"redemptions/{held['id']}/capture"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import asyncpg
 import pytest
 
-from tests.acceptance.shop import done, problem
+from tests.acceptance.shop import Shop, done, problem
 from tests.billing.redemptions.paying import Payer, paid
 from tests.conftest import TestDatabase
+
+HOLD = {"mode": "hold"}
 
 
 async def test_t34_at_most_half_of_the_order(payer: Payer) -> None:
@@ -232,3 +235,34 @@ async def test_a_receipt_is_paid_with_points_once(payer: Payer) -> None:
     again = await payer.shop.post("/v1/redemptions", second | {"points": "20.00"})
     assert "paid with points already" in problem(again, 409, "receipt_exists")["detail"]
     assert await payer.balance() == "60.00"
+
+
+@pytest.mark.parametrize("other", [{"group": "tobacco"}, {"promo": True}, {"quantity": "2"}])
+async def test_a_hold_keeps_its_terms_for_its_own_goods_alone(
+    payer: Payer, other: dict[str, Any]
+) -> None:
+    """Nobody holds for bread and pays for tobacco, or for what is on promotion."""
+    await payer.adjust("+500.00")
+    await payer.rule(lines={"exclude_promo": True}, min_line_price="10.00")
+    if "group" in other:
+        other = {"group": await payer.goods("smoke", legal="tobacco")}
+    sold = payer.line("100.00") | other | ({"price": "50.00"} if "quantity" in other else {})
+    receipt = payer.basket("100.00")
+    held = done(await payer.shop.post("/v1/redemptions", receipt | {"points": "90.00", **HOLD}))
+    named = receipt | {"redeem": {"redemption_id": held["id"]}}
+    swapped = named | {"receipt": receipt["receipt"] | {"lines": [sold]}}
+    refused = problem(await payer.shop.post("/v1/receipts", swapped), 400, "validation_failed")
+    assert refused["errors"][0]["pointer"] == "/redeem/redemption_id"
+    assert done(await payer.shop.post("/v1/receipts", named))["redeemed"] == "90.00"
+
+
+async def test_a_hold_pays_elsewhere_by_the_rules_there(payer: Payer) -> None:
+    await payer.adjust("+500.00")
+    other = Payer(await Shop(payer.shop.client).open())
+    await other.rule(max_share="50")
+    receipt = payer.basket("100.00")
+    held = done(await payer.shop.post("/v1/redemptions", receipt | {"points": "90.00", **HOLD}))
+    moved = receipt | {"channel": other.shop.channel, "store": other.shop.store}
+    moved |= {"redeem": {"redemption_id": held["id"]}}
+    refused = problem(await payer.shop.post("/v1/receipts", moved), 400, "validation_failed")
+    assert "at most 50% of the goods" in refused["errors"][0]["detail"]
