@@ -136,6 +136,26 @@ async def test_a_claim_is_taken_once_by_whichever_door(one: Customer) -> None:
         )
 
 
+async def test_an_excluded_key_refuses_and_stays_free(one: Customer) -> None:
+    await one.give(10, at=0)
+    await one.accrue(lot(1), source="sale/1", excludes=("payment/1",))
+    await one.accrue(lot(1), source="payment/1")
+    sales = [
+        one.command(
+            "accrual",
+            c.Accrue((lot(1),)),
+            source=f"sale/{n}",
+            excludes=(f"payment/{n}",),
+            key=f"{n}",
+        )
+        for n in (1, 2)
+    ]
+    taking = one.command("accrual", c.Accrue((lot(1),)), source="payment/2")
+    fates = await one.ledger.execute_many([taking, *sales])
+    refused = [fate for fate in fates if isinstance(fate, Refusal)]
+    assert [fate.members["source"] for fate in refused] == ["sale/1", "payment/2"]
+
+
 @pytest.mark.parametrize(
     "defect",
     [lambda view: 1 / 0, lambda view: (c.Redeem(-1),), lambda view: view.facts["nothing"]],
