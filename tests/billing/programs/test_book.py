@@ -16,7 +16,7 @@ from billing.catalog.model import Product, ProductGroup
 from billing.catalog.service import Catalog
 from billing.common.db import Database
 from billing.common.settings import Settings
-from billing.programs import definition, store
+from billing.programs import definition, editions, store
 from billing.programs.book import Book, Edition, ProgramBook
 from billing.programs.model import Leaf, Scope
 from billing.programs.portrait import portrait
@@ -146,6 +146,61 @@ async def test_programs_are_read_once_whatever_products_and_groups_change(
     await database.close()
 
 
+async def test_what_cannot_be_read_is_logged_once(
+    catalog: Catalog, shared_settings: Settings, publish: Publish,
+    unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    told: list[dict[str, Any]] = []
+
+    class Log:
+        def error(self, event: str, **more: Any) -> None:
+            told.append(more)
+
+    monkeypatch.setattr(editions, "log", Log())
+    codes = [unique("broken") for _ in range(2)]
+    database = Database(shared_settings.database_url, size=2)
+    book = ProgramBook(database, catalog)
+    for code in codes:
+        await publish(code, definition_of(scope={"channels": ["nowhere"]}, reward={"kind": code}))
+        await catalog.refresh()
+        assert (await book.current()).version(code, 1) is None
+    mine = [one for one in told if one["code"] in codes]
+    assert [(one["code"], one["version"]) for one in mine] == [(code, 1) for code in codes]
+    assert mine[1]["unreadable"] == mine[0]["unreadable"] + 1
+    assert "/reward/kind" in str(mine[0]["exc_info"])
+    await database.close()
+
+
+async def test_publishing_reads_no_program_that_is_over_or_elsewhere(
+    admin: httpx.AsyncClient, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a published version is put into words once, a draft each time."""
+    till, group = Till(await Shop(admin).open()), unique("group")
+    in_group: dict[str, Any] = {
+        "reward": {"kind": "percent", "value": "1"}, "stacking": {"group": group},
+    }  # fmt: skip
+    await till.publishes(**in_group, valid_to="2020-02-01T00:00:00Z")
+    archived = await till.publishes(**in_group)
+    done(await admin.post(f"/v1/programs/{archived}/archive", json={}))
+    await till.publishes(reward=in_group["reward"], stacking={"group": unique("group")})
+    running = await till.publishes(**in_group)
+    read: list[str] = []
+
+    def counted(code: str, version: int, stored: object) -> Any:
+        read.append(code)
+        return editions.read_program(code, version, stored)
+
+    monkeypatch.setattr("billing.programs.service.read_program", counted)
+    code = unique("program")
+    done(await admin.post("/v1/programs", json=definition_of(code=code, **in_group)))
+    done(await admin.get(f"/v1/programs/{code}/versions/1"))
+    assert read == [code, code]
+    done(await admin.post(f"/v1/programs/{code}/publish", json={}))
+    done(await admin.get(f"/v1/programs/{code}/versions/1"))
+    done(await admin.post(f"/v1/programs/{code}/archive", json={}))
+    assert read == [code, code, running, code]
+
+
 async def test_others_get_a_turn_while_long_programs_are_read(
     catalog: Catalog, shared_settings: Settings, publish: Publish, unique: Callable[[str], str]
 ) -> None:
@@ -172,8 +227,7 @@ def test_only_where_a_program_asks_is_the_first_purchase_looked_for() -> None:
         when=Leaf("receipt.first_purchase", "=", True),
     )  # fmt: skip
     plain = program("plain", percent(5))
-    editions = [Edition(one, one.valid_from, None) for one in (asking, plain)]
-    book = Book(editions)
+    book = Book([Edition(one, one.valid_from, None) for one in (asking, plain)])
     assert book.asks_first_purchase("site", None, None, NOON)
     assert not book.asks_first_purchase("shop", "m1", None, NOON)
     assert not book.asks_first_purchase("site", None, None, NOON + timedelta(days=1))
