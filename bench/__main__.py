@@ -11,7 +11,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import bare, bulk, growth
+from bench import bare, bulk, growth, programs
 from bench.house import Database, api, make_database, memory_mib, server
 from bench.load import Client, Run, drive, sale, some_sale
 from bench.ungrouped import ungrouped_rate
@@ -150,6 +150,9 @@ async def main(args: argparse.Namespace) -> None:
     rows = Rows()
     with server() as postgres:
         await till(rows, postgres, args)
+        await programs.measure(
+            rows.add, postgres, opening, rounds=args.rounds, seconds=args.seconds
+        )
         if args.postings:
             await grown(rows, postgres, args)
     console.print(rows.table)
