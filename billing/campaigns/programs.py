@@ -9,7 +9,7 @@ import msgspec
 from billing.common.db import Database
 from billing.common.errors import ValidationFailed
 from billing.programs import store
-from billing.programs.definition import compile_definition, read_definition
+from billing.programs.definition import compile_stored
 from billing.programs.model import ProgramVersion
 from billing.programs.sense import EVENTS
 
@@ -27,8 +27,7 @@ async def find_program(database: Database, code: str, at: datetime) -> ProgramVe
     if not counting:
         raise _wrong(f"{code!r} is not published by then")
     row = max(counting, key=lambda one: (one["effective_from"], one["version"]))
-    body = read_definition(msgspec.json.decode(row["definition"]))
-    program = compile_definition(code, row["version"], body)
+    program = compile_stored(code, row["version"], msgspec.json.decode(row["definition"]))
     rule = program.scenario if isinstance(program, ProgramVersion) else None
     if not isinstance(program, ProgramVersion) or rule is None:
         raise _wrong(f"{code!r} is no scenario; make one with an event of your own")

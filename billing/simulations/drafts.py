@@ -7,7 +7,7 @@ import msgspec
 from billing.common.db import Database
 from billing.common.errors import NotFound, ValidationFailed
 from billing.programs import store
-from billing.programs.definition import compile_definition, read_definition
+from billing.programs.definition import compile_stored
 from billing.programs.model import ProgramVersion, RedemptionRule
 
 
@@ -23,8 +23,7 @@ async def read_draft(database: Database, code: str, version: int | None) -> Prog
     row = next((row for row in rows if row["version"] == wanted), None)
     if row is None:
         raise NotFound(f"Program {code!r} has no version {wanted}.")
-    definition = read_definition(msgspec.json.decode(row["definition"]))
-    program = compile_definition(code, wanted, definition)
+    program = compile_stored(code, wanted, msgspec.json.decode(row["definition"]))
     if isinstance(program, RedemptionRule):
         raise _refused(code, "it says what points may pay, and gives none")
     if program.scenario is not None and program.scenario.on != "first_purchase":
