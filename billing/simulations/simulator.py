@@ -14,9 +14,10 @@ import msgspec
 
 from billing.catalog.service import Catalog
 from billing.common.db import Database
+from billing.common.errors import Conflict
 from billing.jobs.model import Progress
 from billing.programs.book import Book, ProgramBook
-from billing.programs.calculation import Trace, calculate
+from billing.programs.calculation import TooManyPoints, Trace, calculate
 from billing.programs.explain import Reason
 from billing.programs.model import Award, ProgramVersion
 from billing.simulations import store
@@ -60,7 +61,11 @@ class Simulator:
                 self._pool, chunk, first_purchase=book.needs_first_purchase
             )
             for number, sale in enumerate(await history.read(rows)):
-                simulation.add(sale)
+                try:
+                    simulation.add(sale)
+                except TooManyPoints as refusal:
+                    told = f"Of receipt {sale.number}: {refusal.detail}"
+                    raise Conflict(refusal.code, told) from None
                 if number % BREATH == 0:
                     await asyncio.sleep(0)
             progress.done += len(chunk)

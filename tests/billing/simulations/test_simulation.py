@@ -176,3 +176,17 @@ async def test_the_job_says_where_and_what_it_is(chain: Chain) -> None:
     assert done(await chain.client.post(f"{path}/cancel"))["state"] == "cancelled"
     await chain.runner.run_all()
     assert done(await chain.client.get(path))["state"] == "cancelled"
+
+
+async def test_a_draft_that_gives_more_than_an_amount_can_be_is_named(chain: Chain) -> None:
+    """Each part is an amount; together no sale would be posted by them."""
+    sold = await chain.sell("anna", "100.00")
+    most = {"kind": "fixed", "value": "1000000000000.00"}
+    await chain.draft("other", reward=most)
+    await chain.publish("other")
+    await chain.draft("huge", reward=most)
+    queued = done(await chain.ask("huge"))
+    await chain.runner.run_all()
+    job = done(await chain.client.get(f"/v1/jobs/{queued['job_id']}"))
+    assert job["state"] == "failed"
+    assert f"Of receipt {sold['number']}: " in job["error"]
