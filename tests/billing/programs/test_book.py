@@ -111,7 +111,7 @@ async def test_programs_are_read_once_whatever_products_and_groups_change(
     publish: Publish, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     loads: list[str] = []
-    compiled: list[str] = []
+    compiled: list[tuple[str, int]] = []
     read, compile_stored = store.read_published, definition.compile_stored
 
     async def read_counted(database: Database) -> store.Versions:
@@ -119,7 +119,7 @@ async def test_programs_are_read_once_whatever_products_and_groups_change(
         return await read(database)
 
     def compile_counted(code: str, version: int, stored: object) -> Any:
-        compiled.append(code)
+        compiled.append((code, version))
         return compile_stored(code, version, stored)
 
     monkeypatch.setattr(store, "read_published", read_counted)
@@ -141,7 +141,7 @@ async def test_programs_are_read_once_whatever_products_and_groups_change(
     await publish(code, definition_of(scope={"channels": ["nowhere"]}))
     await catalog.refresh()
     assert (await book.current()).version(code, 1) is not None
-    assert compiled[before[1] :] == [code]
+    assert compiled[before[1] :] == [(code, 1)]
     assert len(set(compiled)) == len(compiled)
     await database.close()
 
