@@ -61,7 +61,7 @@ async def _post(
 async def test_all_times_of_an_answer_are_of_the_place(
     admin: httpx.AsyncClient, shop: dict[str, Any], unique: Callable[[str], str]
 ) -> None:
-    _, sale = await _post(admin, "receipts", unique("key"), shop)
+    _, sale = await _post(admin, "receipts", unique("answer"), shop)
     (accrual,) = sale["accruals"]
     assert accrual["available_from"] == "2026-03-01T22:00:00+10:00"
     assert accrual["expires_at"] == "2076-03-02T00:00:00+10:00"
@@ -72,10 +72,10 @@ async def test_all_times_of_an_answer_are_of_the_place(
 
     receipt = shop["receipt"] | {"number": "2"}
     hold = shop | {"receipt": receipt, "points": "4.00", "mode": "hold"}
-    _, held = await _post(admin, "redemptions", unique("key"), hold)
+    _, held = await _post(admin, "redemptions", unique("answer"), hold)
     read = (await admin.get(f"/v1/redemptions/{held['id']}")).json()
     path = f"redemptions/{held['id']}/capture"
-    _, captured = await _post(admin, path, unique("key"), {})
+    _, captured = await _post(admin, path, unique("answer"), {})
     for redemption in (held, read, captured):
         assert redemption["hold_expires_at"].endswith("+10:00")
         assert [part["expires_at"] for part in redemption["parts"]] == ["2076-03-02T00:00:00+10:00"]
@@ -84,7 +84,7 @@ async def test_all_times_of_an_answer_are_of_the_place(
 async def test_a_conflict_is_titled_by_its_code_when_it_is_kept_too(
     admin: httpx.AsyncClient, shop: dict[str, Any], unique: Callable[[str], str]
 ) -> None:
-    key, wanting = unique("key"), shop | {"points": "90.00"}
+    key, wanting = unique("answer"), shop | {"points": "90.00"}
     for _ in range(2):
         status, poor = await _post(admin, "redemptions", key, wanting)
         assert (status, poor["code"]) == (409, "insufficient_points")
