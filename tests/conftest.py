@@ -31,6 +31,12 @@ TEMPLATE = "bonus_template"
 _numbers = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those who mostly wait for processes begin first, beside those who calculate."""
+    waiting = (REPOSITORY / "tests" / "app", REPOSITORY / "tests" / "workers")
+    items.sort(key=lambda item: not any(item.path.is_relative_to(one) for one in waiting))
+
+
 @dataclass(frozen=True)
 class TestDatabase:
     """One database: `url` as the service logs in, `owner_url`, `superuser_url`."""
