@@ -94,7 +94,8 @@ _OF = {
     "lots": """SELECT l.* FROM ledger.lots l WHERE (l.customer_id, l.id) IN (
         SELECT p.customer_id, p.lot_id FROM ledger.postings p JOIN ledger.transactions t
         USING (customer_id, version) WHERE t.id = $1 AND p.kind = 'accrue')""",
-    "sources": "SELECT s.* FROM ledger.sources s WHERE s.transaction_id = $1",
+    "sources": """SELECT t.source, t.customer_id, t.id FROM ledger.transactions t
+        WHERE t.id = $1 AND t.source IS NOT NULL""",
     "receipts": "SELECT r.* FROM billing.receipts r WHERE r.id = $1",
 }
 
