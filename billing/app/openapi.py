@@ -43,6 +43,7 @@ _DEMO_CODES = {
     "/v1/product-groups/{code}": "grocery.fluid-milk-products",
     "/v1/products/{sku}": "32553",
     "/v1/programs/{code}": "base-5",
+    "/v1/campaigns/{code}": "sorry-outage",
     "/v1/receipts/{store}": "333",
     "/v1/receipts/{store}/{number}": "0001-000123",
 }

@@ -56,6 +56,12 @@ async def _receive(receive: Receive, limit: int) -> bytes:
         chunks.append(chunk)
 
 
+async def pass_over(receive: Receive, headers: Mapping[bytes, bytes]) -> None:
+    """Take in a body that nobody asked for, and throw it away."""
+    if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
+        await _drain(receive)
+
+
 async def _drain(receive: Receive, more: bool = True) -> None:
     size = 0
     while more and size < DRAINED:

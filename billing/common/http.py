@@ -31,7 +31,7 @@ from typing_extensions import TypeVar as DefaultTypeVar
 from billing.common import deadline
 from billing.common.answer import Answer
 from billing.common.auth import NOBODY, Authenticator, Principal, Role
-from billing.common.body import read_body
+from billing.common.body import pass_over, read_body
 from billing.common.decoding import decode_body, decode_query
 from billing.common.errors import IdempotencyKeyMissing, ValidationFailed
 from billing.common.problems import as_problem, problem_answer
@@ -200,6 +200,8 @@ def _runner(
             left = deadline.left()
             raw = await read_body(receive, headers, runtime.max_body_bytes, declared.ndjson)
             deadline.start(left)
+        else:
+            await pass_over(receive, headers)
         call: Call[Any, Any] = Call(
             principal=principal,
             body=decode_body(raw, body_type) if body_type is not None else None,
