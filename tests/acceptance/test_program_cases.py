@@ -38,7 +38,7 @@ async def test_t33_what_is_left_to_pay(till: Till, total: str, points: str, left
     assert quote["payable"] == left
 
 
-async def test_t35_t37_the_server_computes_what_is_paid_and_earned(till: Till) -> None:
+async def test_c25_t35_t37_the_server_computes_what_is_paid_and_earned(till: Till) -> None:
     """C25, C10. 106 earned, +3, 50 redeemed by one channel: 59. Then 50 on a receipt of 106.00:
     56.00 to pay, 50 less, 56 earned, 65 left (115 was the defect)."""
     await till.earns("100")
@@ -66,7 +66,7 @@ async def test_t43_two_gift_cards_leave_nothing_not_minus_one_hundredth(till: Ti
     assert (quote["redeem"], quote["payable"]) == ("99.98", "0.00")
 
 
-async def test_t50_an_offline_till_replays_by_its_own_time(till: Till) -> None:
+async def test_t50_c33_an_offline_till_replays_by_its_own_time(till: Till) -> None:
     """C33. Accruals are posted later, by the till's time and the program of that time; points
     that are not there are refused, not owed."""
     await till.earns("5", valid_to=(datetime.now(UTC) - timedelta(hours=1)).isoformat())
