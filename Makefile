@@ -25,7 +25,7 @@ run: $(RUN_STAMP) ## set up and start everything, with a demo chain (Ctrl-C stop
 	@exec $(BIN)/bonus up
 
 test: lint ## all checks and tests, with PostgreSQL and Redis of their own
-	$(BIN)/pytest -m "not soak" --numprocesses 3 --dist loadfile
+	$(BIN)/pytest -m "not soak" --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(DEV_STAMP) ## style, types and layers
 	$(BIN)/ruff check .
