@@ -14,6 +14,7 @@ from billing.common.metrics import Metrics
 from billing.work.model import WorkReport
 from billing.work.service import Work
 
+FIRST_S: Final = 2.0
 EVERY_S: Final = 15.0
 
 log = structlog.stdlib.get_logger(__name__)
@@ -79,6 +80,8 @@ class WorkSampler:
         self._late.set(len(report.problems))
 
     async def _run(self) -> None:
+        # Not while the service starts: whoever stops it at once must not wait for a look.
+        await asyncio.sleep(FIRST_S)
         while True:
             try:
                 await self.sample()

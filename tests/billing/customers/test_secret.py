@@ -72,7 +72,6 @@ async def test_a_database_from_before_the_check_is_told_by_its_customers(
         pass
 
 
-@pytest.mark.skip(reason="waits for ever on some machines since the work sampler came")
 @pytest.mark.parametrize("changed", [True, False])
 async def test_with_the_database_away_at_start_it_is_compared_as_soon_as_it_answers(
     settings: Settings, tmp_path: Path, changed: bool
