@@ -31,8 +31,8 @@ from migrations.runner import upgrade
 
 READY_TIMEOUT_S = 60
 LOOK_EVERY_S = 0.3
-PORT_PATIENCE_S = 20
-"""How long a killed run's API may still be answering its last requests."""
+PORT_PATIENCE_S = 40
+"""How long a killed run's API may still be answering its last requests: it ends after 30 s."""
 
 
 class Whole:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from base64 import b64encode
@@ -17,17 +16,10 @@ import httpx
 import psutil
 
 from billing.common.settings import Settings
+from tests.ports import free_port
 
 READY_S = 60
 STOP_S = 40
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def environ_of(settings: Settings, folder: Path) -> dict[str, str]:

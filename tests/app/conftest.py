@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -16,6 +15,7 @@ import pytest
 
 from billing.common.settings import Settings
 from tests.app.running import RunningService
+from tests.ports import free_port
 
 READY_S = 60
 
@@ -23,9 +23,7 @@ READY_S = 60
 @pytest.fixture
 async def service(settings: Settings, tmp_path: Path) -> AsyncIterator[RunningService]:
     """A service on an empty database, and the key of an administrator."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environ = os.environ | {
         "DATABASE_URL": settings.database_url,
         "BONUS_OWNER_DATABASE_URL": settings.owner_database_url,

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
@@ -21,6 +20,7 @@ import pytest
 from billing.common.settings import Settings
 from billing.customers.secret import confirm_at
 from tests.billing.faulty_line import faulty_line
+from tests.ports import free_port
 
 READY_S = 60
 OTHER_KEY = base64.b64encode(bytes(reversed(range(32)))).decode()
@@ -75,9 +75,7 @@ async def serve(settings: Settings, tmp_path: Path) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         async def start(**environ: str) -> Serve:
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
+            port = free_port()
             log = tmp_path / f"serve-{port}.log"
             whole = os.environ | {
                 "DATABASE_URL": settings.database_url,

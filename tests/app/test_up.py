@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import pytest
 
 from billing.app.forget import forget
 from billing.common.embedded import EmbeddedError
+from tests.ports import free_port
 
 START_S = 90
 CHILDREN = ("serve", "worker", "scheduler", "postgres", "redis-server")
@@ -30,9 +30,7 @@ class Up:
     """A `bonus up` in a process of its own, and what it wrote."""
 
     def __init__(self, data_dir: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.data_dir = data_dir
         self.environ = {
             name: value
