@@ -25,6 +25,10 @@ class BatchIn(msgspec.Struct, forbid_unknown_fields=True):
     operations: Annotated[list[OperationIn], msgspec.Meta(min_length=1, max_length=MAX_OPERATIONS)]
     mode: Literal["independent", "atomic"] = "independent"
 
+    def undecoded(self) -> list[bytes]:
+        """The bodies, each of which is read as what its own address takes."""
+        return [bytes(operation.body) for operation in self.operations]
+
 
 class ResultOut(msgspec.Struct):
     """What the operation's own address would have answered."""

@@ -10,18 +10,26 @@ import msgspec
 
 from billing.common.errors import FieldError, ValidationFailed
 from billing.common.faults import find_faults, token
+from billing.common.members import named_twice
 from billing.common.wire import read_again_hook, read_hook
 
 T = TypeVar("T")
 
 
 def decode_body(raw: bytes, kind: type[T]) -> T:
-    """A JSON body as a `kind`. Raises ValidationFailed."""
+    """A JSON body as a `kind`. Raises ValidationFailed.
+
+    A kind that leaves parts undecoded names them by `undecoded()`; they answer for themselves.
+    """
     try:
         # PostgreSQL has no place for NUL; the search is cheap, the walk is for the rare hit.
         if b"\\u0000" in raw:
             _refuse_nul(msgspec.json.decode(raw))
-        return _decode(raw, kind)
+        value = _decode(raw, kind)
+        undecoded = getattr(value, "undecoded", tuple)
+        if twice := named_twice(raw, undecoded()):
+            raise ValidationFailed([FieldError(at, "is named twice") for at in twice])
+        return value
     except msgspec.ValidationError as error:
         raise _explain(raw, kind, str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

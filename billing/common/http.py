@@ -19,7 +19,8 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -33,8 +34,9 @@ from billing.common.answer import Answer
 from billing.common.auth import NOBODY, Authenticator, Principal, Role
 from billing.common.body import pass_over, read_body
 from billing.common.decoding import decode_body, decode_query
-from billing.common.errors import IdempotencyKeyMissing, ValidationFailed
+from billing.common.errors import FieldError, IdempotencyKeyMissing, ValidationFailed
 from billing.common.problems import as_problem, problem_answer
+from billing.common.wire import composed
 
 S = TypeVar("S")
 B = DefaultTypeVar("B", default=None)
@@ -43,6 +45,8 @@ Q = DefaultTypeVar("Q", default=None)
 _GRACE_S = 0.1
 _SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
+_ONCE = ("Authorization", "Content-Type", "Idempotency-Key")
+"""Headers whose meaning would depend on which of two is taken."""
 
 
 @dataclass(slots=True)
@@ -190,6 +194,8 @@ def _runner(
     ) -> Answer:
         principal = NOBODY
         deadline.start(declared.patience_s)
+        if len(headers) < len(scope["headers"]):
+            _refuse_repeated(scope["headers"])
         if may is not None:
             secret = headers.get(b"authorization")
             principal = keys.known(secret) or await keys.authenticate(secret)
@@ -220,13 +226,24 @@ def _runner(
     return run
 
 
+def _refuse_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    count = Counter(name for name, _ in headers)
+    faults = [
+        FieldError(f"/header/{name}", "is sent more than once; send it once")
+        for name in _ONCE
+        if count[name.lower().encode()] > 1
+    ]
+    if faults:
+        raise ValidationFailed(faults)
+
+
 def _path(parameters: Mapping[str, str]) -> Mapping[str, str]:
     """The parameters of the path. PostgreSQL has no place for NUL, and servers write U+FFFD for
     bytes that are no UTF-8: two different names would become one."""
     for name, value in parameters.items():
         if "\0" in value or "\ufffd" in value:
             raise ValidationFailed.at(f"/path/{name}", "must be UTF-8, without a NUL character")
-    return parameters
+    return {name: composed(value) for name, value in parameters.items()}
 
 
 def idempotency_key(headers: Mapping[bytes, bytes]) -> str:

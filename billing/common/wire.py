@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 from types import GenericAlias
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from unicodedata import normalize
 
 import msgspec
 
@@ -23,8 +24,14 @@ Schema = dict[str, Any]
 MAX_PAGE = 500
 MAX_CODE = 64
 
-_CODE = re.compile(r"[^\s/\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
-"""Any letters, but nothing that cannot be seen, or that a path or a printer would break on."""
+_CODE = re.compile(
+    r"[^\s/\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff]+"
+)
+"""Any letters, but nothing that cannot be seen, or that a path or a printer would break on: two
+receipts whose numbers look alike would else be two sales."""
+_HIDDEN = re.compile("[\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]")
+"""More of the kind, beyond what a JSON Schema's pattern can name in every language."""
 
 
 @runtime_checkable
@@ -93,7 +100,10 @@ class Instant(datetime):
 
 
 class Code(str):
-    """A name the chain gave: a channel, store, group, product, receipt number."""
+    """A name the chain gave: a channel, store, group, product, receipt number.
+
+    However a till composes its letters (Unicode NFC or NFD), it is the same name.
+    """
 
     __slots__ = ()
     SCHEMA: ClassVar[Schema] = {
@@ -108,11 +118,17 @@ class Code(str):
     def from_wire(cls, value: object) -> Self:
         if not isinstance(value, str):
             raise ValueError('must be a string such as "moscow-1"')
+        value = composed(value) if len(value) <= MAX_CODE * 4 else value
         if not 1 <= len(value) <= MAX_CODE:
             raise ValueError(f"must have 1 to {MAX_CODE} characters")
-        if not _CODE.fullmatch(value):
+        if not _CODE.fullmatch(value) or _HIDDEN.search(value):
             raise ValueError("must have visible characters only: no spaces, slashes or controls")
         return cls(value)
+
+
+def composed(text: str) -> str:
+    """The one way to write what looks the same: Unicode's normal form NFC."""
+    return text if text.isascii() else normalize("NFC", text)
 
 
 def _decimal_string(value: object) -> str:

@@ -16,6 +16,7 @@ from billing.catalog.service import Catalog
 from billing.common.auth import Principal
 from billing.common.db import Database
 from billing.common.errors import Conflict, Forbidden, NotFound, ValidationFailed
+from billing.common.wire import composed
 from billing.customers import claims, store
 from billing.customers.claims import Claims
 from billing.customers.model import (
@@ -131,8 +132,8 @@ class Customers:
         """The customer who has it."""
         wanted = Claims(
             None if phone is None else self._vault.phone_hash(self._phone(phone, "/query/phone")),
-            [] if card is None else [card],
-            {} if external_id is None else dict([external_id]),
+            [] if card is None else [composed(card)],
+            {} if external_id is None else {composed(external_id[0]): composed(external_id[1])},
         )
         async with self._database.transaction() as tx:
             claim = await claims.first_taken(tx, wanted)

@@ -301,14 +301,55 @@ async def test_external_ids_are_bounded_also_bit_by_bit(shop: Shop) -> None:
     done(await shop.client.patch(path, json={"external_ids": {"system-0": None, **last}}))
 
 
-async def test_of_a_member_named_twice_the_last_counts_for_the_key_too(shop: Shop) -> None:
+async def test_what_is_said_twice_is_not_guessed(shop: Shop, contents: Contents) -> None:
+    """D4: neither a till nor a proxy may be misread in what it repeats."""
+    before = await contents()
     sale = json.dumps(shop.sale()).encode()
     twice = sale[:-1] + b', "store": "' + shop.store.encode() + b'"}'
-    key = {"idempotency-key": fresh_key(), **JSON}
-    first = await shop.client.post("/v1/receipts", content=twice, headers=key)
-    again = await shop.client.post("/v1/receipts", content=sale, headers=key)
-    assert first.status_code == 201
-    assert (again.content, again.headers["idempotency-hit"]) == (first.content, "true")
+    headers = {"idempotency-key": fresh_key(), **JSON}
+    answer = await shop.client.post("/v1/receipts", content=twice, headers=headers)
+    assert problem(answer, 400, "validation_failed")["detail"] == "/store: is named twice"
+    for name in ("Idempotency-Key", "Content-Type", "Authorization"):
+        sent = {"authorization": shop.client.headers["authorization"], **headers}
+        again = (name.encode(), sent[name.lower()].encode())
+        pairs = [(n.encode(), value.encode()) for n, value in sent.items()]
+        answer = await shop.client.post("/v1/receipts", content=sale, headers=[*pairs, again])
+        assert problem(answer, 400, "validation_failed")["errors"] == [
+            {"pointer": f"/header/{name}", "detail": "is sent more than once; send it once"}
+        ]
+    assert await contents() == before
+    done(await shop.client.post("/v1/receipts", content=sale, headers=headers))
+
+
+async def test_in_a_batch_only_the_operation_that_says_it_twice_is_refused(shop: Shop) -> None:
+    good, bad = json.dumps(shop.sale()), json.dumps(shop.sale())[:-1] + ', "redeem": null}'
+    bad = bad[:-1] + ', "redeem": null}'
+    operations = ",".join(
+        f'{{"kind": "receipt", "idempotency_key": "{fresh_key()}", "body": {body}}}'
+        for body in (good, bad)
+    )
+    batch = f'{{"operations": [{operations}]}}'
+    results = done(await shop.client.post("/v1/batches", content=batch, headers=JSON))["results"]
+    assert [result["status"] for result in results] == [201, 400]
+    assert results[1]["body"]["detail"] == "/redeem: is named twice"
+    again = batch.replace('"kind"', '"kind": "receipt", "kind"', 1)
+    answer = await shop.client.post("/v1/batches", content=again, headers=JSON)
+    assert problem(answer, 400, "validation_failed")["detail"].endswith("kind: is named twice")
+
+
+async def test_a_receipt_is_the_same_however_its_number_is_composed(shop: Shop) -> None:
+    """One natural key for what looks alike: composed, decomposed, in a path."""
+    number, apart = f"Чей-{shop.number}", f"Чеи\u0306-{shop.number}"
+    sale = replaced(shop.sale(), "/receipt/number", apart)
+    assert done(await shop.post("/v1/receipts", sale))["receipt_number"] == number
+    again = await shop.post("/v1/receipts", replaced(sale, "/receipt/number", number))
+    problem(again, 409, "receipt_exists")
+    for text in (number, apart):
+        done(await shop.client.get(f"/v1/receipts/{shop.store}/{text}"))
+    for hidden in ("\u200b", "\xad", "\ufe0f", "\u2800", "\U000e0031"):
+        unlike = replaced(sale, "/receipt/number", number + hidden)
+        answer = await shop.post("/v1/receipts", unlike)
+        assert "visible characters only" in problem(answer, 400, "validation_failed")["detail"]
 
 
 JUNK_NAMES = ["%00", "a%00b", "%FF", "%ED%A0%80", "%C0%AF", "%E2%80%AE", "%20", "x" * 5000]

@@ -123,6 +123,53 @@ def test_nul_is_refused_where_it_stands() -> None:
 
 
 @pytest.mark.parametrize(
+    ("members", "pointer"),
+    [
+        (b'"number": "2"', "/number"),
+        (b'"number": "1"', "/number"),
+        (b'"n\\u0075mber": "2"', "/number"),
+        (b'"mode": "hold", "mode": "capture"', "/mode"),
+        (b'"extra": {"a/b": "1", "c": "2", "a/b": "3"}', "/extra/a~1b"),
+        (b'"customer": null, "customer": null', "/customer"),
+    ],
+)
+def test_a_member_named_twice_is_refused_where_it_stands(members: bytes, pointer: str) -> None:
+    raw = msgspec.json.encode(_GOOD)[:-1] + b", " + members + b"}"
+    assert _faults_of(raw) == {pointer: "is named twice"}
+
+
+def test_a_member_named_twice_is_found_deep_inside() -> None:
+    lines = b'[{"line": 1, "amount": "1.00"}, {"line": 2, "amount": "1.00", "amount": "100.00"}]'
+    raw = msgspec.json.encode(_GOOD).replace(b'[{"line":1,"amount":"1.00"}]', lines)
+    assert _faults_of(raw) == {"/lines/1/amount": "is named twice"}
+
+
+def test_what_is_escaped_or_spaced_is_not_named_twice() -> None:
+    raw = b'\n {"number" :"\\u0031", "at": "2026-11-21T14:03:00\\u002b03:00",\t"extra": {},'
+    raw += b' "lines":[{"line":1,"amount":"1.00"} ,{"line" : 2,"amount":"1.00"}]}'
+    assert decode_body(raw, Body).number == "1"
+
+
+class Parcel(msgspec.Struct):
+    name: str
+    parts: list[msgspec.Raw]
+
+    def undecoded(self) -> list[bytes]:
+        return [bytes(part) for part in self.parts]
+
+
+@pytest.mark.parametrize(
+    "parts", [b'{"a":1,"a":2}', b'{"a":1,"a":2},{"b":1, "b":1}', b'"n","n"', b"1,1,1e999", b'"x"']
+)
+def test_parts_left_undecoded_are_not_looked_into(parts: bytes) -> None:
+    for name in (b"n", b"x", b"1"):
+        raw = b'{"name": "' + name + b'", "parts": [' + parts + b"]}"
+        assert decode_body(raw, Parcel).name == name.decode()
+        with pytest.raises(ValidationFailed, match="/name: is named twice"):
+            decode_body(b'{"name": "y", ' + raw[1:], Parcel)
+
+
+@pytest.mark.parametrize(
     ("raw", "pointer", "words"),
     [
         (b"limit=ten", "/query/limit", "must be a whole number"),

@@ -81,11 +81,21 @@ def test_codes_are_visible(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["", "a" * 65, "a b", "a/b", "a\x00", "a\u200b", "a\u2028", "\u202ea"]
+    "code",
+    [
+        *("", "a" * 65, "a b", "a/b", "a\x00", "a\u200b", "a\u2028", "\u202ea", "a\xad"),
+        *("a\u034f", "a\u061c", "\u115fa", "a\u180e", "a\u2800", "\u3164", "a\ufe0f", "a\uffa0"),
+        *("a\U000e0031", "a\U0001d173", "\xa0a", "a\u3000", "e\u0301" * 65),
+    ],
 )
 def test_other_codes_are_refused(code: str) -> None:
     with pytest.raises(ValueError, match="must have"):
         Code.from_wire(code)
+
+
+def test_a_code_is_the_same_however_its_letters_are_composed() -> None:
+    assert Code.from_wire("чеи\u0306") == Code.from_wire("чей") == "чей"
+    assert Code.from_wire("e\u0301" * 64) == "é" * 64
 
 
 def test_a_cursor_is_a_place_in_its_own_list_only() -> None:
