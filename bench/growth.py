@@ -77,10 +77,11 @@ WHERE a.version <= 18
     """
 INSERT INTO ledger.lots
     (customer_id, id, bucket, amount, active_from, program, program_version, occurred_at,
-     available, deferred, held, redeemed, revoked, owed, expired, open)
+     available, deferred, held, redeemed, revoked, owed, expired, channel, store, open)
 SELECT customer_id, lot_id, 'base', 7200, at, 'base-5', 1, at,
        CASE WHEN version <= 18 THEN 0 ELSE 7200 END, 0, 0,
-       CASE WHEN version <= 18 THEN 7200 ELSE 0 END, 0, 0, 0, version > 18
+       CASE WHEN version <= 18 THEN 7200 ELSE 0 END, 0, 0, 0, 'shop', 'm1',
+       version > 18
 FROM accruals
 """,
     """

@@ -75,7 +75,7 @@ class Batch:
         await self._write_lots(connection, copier, changed)
         holds = [hold_row(state, one) for state in changed for one in state.touched_holds]
         if holds:
-            await connection.execute(sql.PUT_HOLDS, *columns(holds, 7))
+            await connection.execute(sql.PUT_HOLDS, *columns(holds, 9))
         for statement, rows in self._riders.values():
             to = Table(statement.table, statement.names) if statement.table else None
             await _put(connection, copier, to, statement.sql, rows, statement.columns)
@@ -123,7 +123,7 @@ class Batch:
                 else:
                     new.append(lot_row(state.customer_id, lot))
         if new:
-            await _put(connection, copier, sql.LOTS, sql.NEW_LOTS, new, 18)
+            await _put(connection, copier, sql.LOTS, sql.NEW_LOTS, new, 20)
         if old:
             await connection.execute(sql.CHANGED_LOTS, *columns(old, 12))
 
@@ -244,6 +244,8 @@ def lot_row(customer_id: UUID, lot: Lot) -> tuple[Any, ...]:
         lot.owed,
         lot.expired,
         lot.forgiven,
+        lot.channel,
+        lot.store,
         lot.open,
     )
 
@@ -276,4 +278,6 @@ def hold_row(state: CustomerState, hold_id: UUID) -> tuple[Any, ...]:
         ",".join(str(lot) for lot, _ in hold.parts),
         ",".join(str(amount) for _, amount in hold.parts),
         hold.captured,
+        hold.channel,
+        hold.store,
     )

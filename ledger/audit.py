@@ -12,15 +12,16 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ledger.flows import FLOWS, MAY_HOLD
+from ledger.flows import FLOWS, MAY_HOLD, OF_LOT
 from ledger.load import Connection, balance_state, read_hold, read_lot
 from ledger.model import Hold, Lot, Posting, Transaction
 from ledger.reads import TRANSACTION_COLUMNS, read_transactions
-from ledger.sql import LOT_COLUMNS, POSTING_COLUMNS
+from ledger.sql import HOLD_COLUMNS, LOT_COLUMNS, POSTING_COLUMNS
 from ledger.state import CustomerState, Impossible
 
 CHUNK = 500
 _FLOWS = frozenset(FLOWS)
+Place = tuple[str | None, str | None]
 
 _CUSTOMERS = """
 SELECT DISTINCT customer_id FROM ledger.transactions
@@ -37,10 +38,7 @@ SELECT customer_id, version, available, promo, deferred, held, debt, next_due, r
 FROM ledger.balances WHERE customer_id = ANY($1)
 """
 _LOTS = f"SELECT {LOT_COLUMNS} FROM ledger.lots WHERE customer_id = ANY($1)"
-_HOLDS = """
-SELECT customer_id, id, status, expires_at, lots, amounts, captured
-FROM ledger.holds WHERE customer_id = ANY($1)
-"""
+_HOLDS = f"SELECT {HOLD_COLUMNS} FROM ledger.holds WHERE customer_id = ANY($1)"
 
 _WHOLE: tuple[tuple[str, str, str], ...] = (
     (
@@ -246,11 +244,21 @@ def _fault(
             return f"a transaction of kind {one.kind} has no {posting.kind}"
         if _terms(posting) != _terms(state.lots[posting.lot_id]):
             return f"its {posting.kind} tells other terms of lot {posting.lot_id} than before"
-        if (posting.channel, posting.store) != (one.channel, one.store):
+        if _place(posting) not in (_place(one), *_places_of(posting, state)):
             return f"its {posting.kind} names another channel or store"
     if state.balances != one.after:
         return f"its postings lead to {state.balances}, but it says {one.after}"
     return None
+
+
+def _places_of(posting: Posting, state: CustomerState) -> tuple[Place, ...]:
+    """Where else than its transaction a posting may say it happened: what no till did is told of
+    where the points were given; before it was, of nowhere."""
+    return (_place(state.lots[posting.lot_id]),) if posting.kind in OF_LOT else ()
+
+
+def _place(one: Posting | Lot | Transaction) -> Place:
+    return (one.channel, one.store)
 
 
 def _terms(one: Posting | Lot) -> tuple[object, ...]:

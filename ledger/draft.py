@@ -7,7 +7,7 @@ from uuid import UUID
 
 from ledger.commands import Command
 from ledger.errors import Refusal
-from ledger.flows import Account, Kind, TransactionKind
+from ledger.flows import OF_LOT, Account, Kind, TransactionKind
 from ledger.ids import uuid7
 from ledger.model import Lot, Posting, Transaction
 from ledger.state import CustomerState
@@ -73,6 +73,7 @@ class Draft:
             return
         if debit in _HOUSE and self.state.owned + amount > LIMIT:
             raise Refusal("balance_limit", "The balance would pass what the ledger can count.")
+        place = lot if kind in OF_LOT else self
         posting = Posting(
             kind,
             debit,
@@ -84,8 +85,8 @@ class Draft:
             lot.expires_at,
             lot.program,
             lot.program_version,
-            self.channel,
-            self.store,
+            place.channel,
+            place.store,
             product_group,
         )
         self.state.post(posting, self.occurred_at)
@@ -94,7 +95,13 @@ class Draft:
     def finish(self, recorded_at: datetime, command: Command | None = None) -> Transaction:
         """Close the draft: the customer's next version, with the balances after it."""
         state = self.state
-        state.follow_hold(self.kind, self.hold_id, self.hold_expires_at, self.postings)
+        state.follow_hold(
+            self.kind,
+            self.hold_id,
+            self.hold_expires_at,
+            self.postings,
+            (self.channel, self.store),
+        )
         state.version += 1
         state.recorded_at = recorded_at
         return Transaction(

@@ -68,10 +68,10 @@ def _run(
             due.append(heappop(events)[2])
         draft = Draft(state, _KINDS[kind], at)
         if kind == _HOLD_EXPIRY:
-            draft.hold_id = first
-            parts = state.holds[first].parts
-            due = [lot_id for lot_id, _ in parts]
-            for lot_id, amount in parts:
+            hold = state.holds[first]
+            draft.hold_id, draft.channel, draft.store = first, hold.channel, hold.store
+            due = [lot_id for lot_id, _ in hold.parts]
+            for lot_id, amount in hold.parts:
                 draft.post("release", "held", "available", amount, state.lots[lot_id])
             reclaim(draft)
         else:

@@ -129,6 +129,10 @@ MAY_HOLD: Final[dict[TransactionKind, frozenset[Kind]]] = {
 }
 """Which postings a transaction of each kind may hold."""
 
+OF_LOT: Final[frozenset[Kind]] = frozenset(("activate", "expire", "transfer"))
+"""What happens at no till: these postings name the channel and store that gave the points, so
+that what a store gave and what became of it add up."""
+
 Bucket = Literal["base", "promo"]
 BUCKETS: Final[tuple[Bucket, ...]] = get_args(Bucket)
 

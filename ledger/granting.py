@@ -41,4 +41,6 @@ def new_lot(draft: Draft, grant: Grant, lot_id: UUID | None = None) -> Lot:
         grant.program,
         grant.program_version,
         draft.occurred_at,
+        channel=draft.channel,
+        store=draft.store,
     )

@@ -203,9 +203,9 @@ async def _holds(
 
 
 def read_hold(row: asyncpg.Record) -> Hold:
-    """A hold from (customer_id, id, status, expires_at, lots, amounts, captured)."""
-    _, hold_id, status, expires_at, lots, amounts, captured = row
-    return Hold(hold_id, status, expires_at, tuple(zip(lots, amounts, strict=True)), captured)
+    """A hold from `sql.HOLD_COLUMNS`."""
+    _, hold_id, status, expires_at, lots, amounts, *rest = row
+    return Hold(hold_id, status, expires_at, tuple(zip(lots, amounts, strict=True)), *rest)
 
 
 async def taken_facts(

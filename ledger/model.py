@@ -16,7 +16,8 @@ HoldStatus = Literal["open", "captured", "released", "expired"]
 class Lot(Struct, frozen=True):
     """Points of one accrual: where they came from, when they live, and where they are now.
 
-    `expires_at` is exclusive: at that instant the points are gone. `redeemed` is net of what was
+    `expires_at` is exclusive: at that instant the points are gone. `channel` and `store` are where
+    the points were given, which what time does to them is told of. `redeemed` is net of what was
     restored; `revoked` is what was taken back, `owed` the debt that left and that nothing restored
     has settled; `expired` is what nobody used in time; `forgiven` what was revoked after it was
     spent, and is not asked for until points come back.
@@ -38,6 +39,8 @@ class Lot(Struct, frozen=True):
     owed: int = 0
     expired: int = 0
     forgiven: int = 0
+    channel: str | None = None
+    store: str | None = None
 
     @property
     def open(self) -> bool:
@@ -46,13 +49,15 @@ class Lot(Struct, frozen=True):
 
 
 class Hold(Struct, frozen=True):
-    """A reservation: its `parts` are (lot, amount), in burn order."""
+    """A reservation: its `parts` are (lot, amount), in burn order; where it was made."""
 
     id: UUID
     status: HoldStatus
     expires_at: datetime
     parts: tuple[tuple[UUID, int], ...]
     captured: int = 0
+    channel: str | None = None
+    store: str | None = None
 
     @property
     def amount(self) -> int:

@@ -20,7 +20,7 @@ from ledger.due import roll_forward
 from ledger.load import balance_state, read_facts, read_hold, read_lot
 from ledger.model import Balances, Hold, Posting, Transaction
 from ledger.service import Ledger
-from ledger.sql import LOT_COLUMNS, POSTING_COLUMNS
+from ledger.sql import HOLD_COLUMNS, LOT_COLUMNS, POSTING_COLUMNS
 from ledger.state import CustomerState
 
 _BALANCE = """
@@ -30,14 +30,12 @@ FROM ledger.balances WHERE customer_id = $1
 
 _OPEN_LOTS = f"SELECT {LOT_COLUMNS} FROM ledger.lots WHERE customer_id = $1 AND open"
 
-_OPEN_HOLDS = """
-SELECT customer_id, id, status, expires_at, lots, amounts, captured
-FROM ledger.holds WHERE customer_id = $1 AND status = 'open'
+_OPEN_HOLDS = f"""
+SELECT {HOLD_COLUMNS} FROM ledger.holds WHERE customer_id = $1 AND status = 'open'
 """
 
-_HOLD = """
-SELECT customer_id, id, status, expires_at, lots, amounts, captured
-FROM ledger.holds WHERE customer_id = $1 AND id = $2
+_HOLD = f"""
+SELECT {HOLD_COLUMNS} FROM ledger.holds WHERE customer_id = $1 AND id = $2
 """
 
 TRANSACTION_COLUMNS = (

@@ -69,7 +69,7 @@ async def _write(writer: Connection, customer: Customer, state: CustomerState) -
     for table in ("lots", "holds"):
         await writer.execute(f"DELETE FROM ledger.{table} WHERE customer_id = $1", customer.id)
     lots = [lot_row(customer.id, lot) for lot in state.lots.values()]
-    await writer.execute(sql.NEW_LOTS, *columns(lots, 18))
+    await writer.execute(sql.NEW_LOTS, *columns(lots, 20))
     holds = [hold_row(state, one) for one in state.holds]
-    await writer.execute(sql.PUT_HOLDS, *columns(holds, 7))
+    await writer.execute(sql.PUT_HOLDS, *columns(holds, 9))
     await writer.execute(_PUT_BALANCE, customer.id, state.version, *balance_values(state))

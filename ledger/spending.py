@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from ledger.burn import Part, cross, take
 from ledger.commands import (
     MAX,
@@ -99,7 +101,7 @@ def adjust(draft: Draft, step: Adjust) -> None:
 
 
 def transfer(draft: Draft, arrival: Draft, step: Transfer) -> None:
-    """available → clearing here, clearing → available there; lots keep their terms."""
+    """available → clearing here, clearing → available there; lots keep terms and place."""
     amount = _affordable(draft, step.points, None)
     for lot, part in take(draft.state.lots.values(), amount, step.order):
         draft.post("transfer", "available", "clearing", part, lot)
@@ -111,7 +113,8 @@ def transfer(draft: Draft, arrival: Draft, step: Transfer) -> None:
             lot.program,
             lot.program_version,
         )
-        arrival.post("transfer", "clearing", "available", part, new_lot(arrival, grant))
+        there = replace(new_lot(arrival, grant), channel=lot.channel, store=lot.store)
+        arrival.post("transfer", "clearing", "available", part, there)
 
 
 def _affordable(draft: Draft, points: int | Literal["max"], at_most: int | None) -> int:

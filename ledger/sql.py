@@ -59,7 +59,8 @@ FROM ledger.sources WHERE source = ANY($2::text[])
 
 LOT_COLUMNS: Final = (
     "customer_id, id, bucket, amount, active_from, expires_at, program, program_version,"
-    " occurred_at, available, deferred, held, redeemed, revoked, owed, expired, forgiven"
+    " occurred_at, available, deferred, held, redeemed, revoked, owed, expired, forgiven, channel,"
+    " store"
 )
 
 OPEN_LOTS: Final = f"""
@@ -75,12 +76,12 @@ WHERE (customer_id, id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[])) AND NO
 """
 """Closed lots that a correction gives points back to."""
 
-HOLDS: Final = """
-SELECT customer_id, id, status, expires_at, lots, amounts, captured
-FROM ledger.holds WHERE customer_id = ANY($1::uuid[]) AND status = 'open'
+HOLD_COLUMNS: Final = "customer_id, id, status, expires_at, lots, amounts, captured, channel, store"
+
+HOLDS: Final = f"""
+SELECT {HOLD_COLUMNS} FROM ledger.holds WHERE customer_id = ANY($1::uuid[]) AND status = 'open'
 UNION ALL
-SELECT customer_id, id, status, expires_at, lots, amounts, captured
-FROM ledger.holds
+SELECT {HOLD_COLUMNS} FROM ledger.holds
 WHERE (customer_id, id) IN (SELECT * FROM unnest($2::uuid[], $3::uuid[])) AND status <> 'open'
 """
 
@@ -190,7 +191,7 @@ LOTS: Final = table(
     "customer_id uuid, id uuid, bucket text, amount bigint, active_from timestamptz,"
     " expires_at timestamptz, program text, program_version integer, occurred_at timestamptz,"
     " available bigint, deferred bigint, held bigint, redeemed bigint, revoked bigint,"
-    " owed bigint, expired bigint, forgiven bigint, open boolean",
+    " owed bigint, expired bigint, forgiven bigint, channel text, store text, open boolean",
 )
 """What large groups copy: the rows of `APPEND` and `NEW_LOTS`."""
 
@@ -199,7 +200,8 @@ INSERT INTO ledger.lots ({LOT_COLUMNS}, open)
 SELECT * FROM unnest(
     $1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[],
     $7::text[], $8::int[], $9::timestamptz[], $10::bigint[], $11::bigint[], $12::bigint[],
-    $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::boolean[])
+    $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::text[],
+    $19::text[], $20::boolean[])
 """
 
 CHANGED_LOTS: Final = """
@@ -215,13 +217,13 @@ FROM unnest(
 WHERE l.customer_id = n.customer_id AND l.id = n.id
 """
 
-PUT_HOLDS: Final = """
-INSERT INTO ledger.holds AS h (customer_id, id, status, expires_at, lots, amounts, captured)
+PUT_HOLDS: Final = f"""
+INSERT INTO ledger.holds AS h ({HOLD_COLUMNS})
 SELECT n.customer_id, n.id, n.status, n.expires_at, string_to_array(n.lots, ',')::uuid[],
-       string_to_array(n.amounts, ',')::bigint[], n.captured
+       string_to_array(n.amounts, ',')::bigint[], n.captured, n.channel, n.store
 FROM unnest(
-    $1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[])
-    AS n (customer_id, id, status, expires_at, lots, amounts, captured)
+    $1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[],
+    $8::text[], $9::text[]) AS n ({HOLD_COLUMNS})
 ON CONFLICT (customer_id, id) DO UPDATE
 SET status = excluded.status, captured = excluded.captured
 """

@@ -166,6 +166,8 @@ class CustomerState:
             owed,
             expired,
             forgiven,
+            lot.channel,
+            lot.store,
         )
 
     def apply(self, transaction: Transaction) -> None:
@@ -177,6 +179,7 @@ class CustomerState:
             transaction.hold_id,
             transaction.hold_expires_at,
             transaction.postings,
+            (transaction.channel, transaction.store),
         )
         self.version = transaction.version
         self.recorded_at = transaction.recorded_at
@@ -187,8 +190,9 @@ class CustomerState:
         hold_id: UUID | None,
         expires_at: datetime | None,
         postings: Iterable[Posting],
+        place: tuple[str | None, str | None],
     ) -> None:
-        """Open, capture or end the hold that a transaction of this kind names."""
+        """Open, capture or end the hold that a transaction of this kind names at `place`."""
         if hold_id is None:
             return
         if expires_at is not None and kind == "hold":
@@ -196,7 +200,7 @@ class CustomerState:
             for posting in postings:
                 if posting.kind == "hold":
                     parts[posting.lot_id] = parts.get(posting.lot_id, 0) + posting.amount
-            hold = Hold(hold_id, "open", expires_at, tuple(parts.items()))
+            hold = Hold(hold_id, "open", expires_at, tuple(parts.items()), 0, *place)
         else:
             known = self.holds.get(hold_id)
             if known is None and not self.strict:
@@ -237,4 +241,6 @@ def _new_lot(posting: Posting, occurred_at: datetime) -> Lot:
         posting.program,
         posting.program_version,
         occurred_at,
+        channel=posting.channel,
+        store=posting.store,
     )

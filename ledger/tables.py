@@ -179,6 +179,8 @@ lots = Table(
     Column("owed", BigInteger, nullable=False),
     Column("expired", BigInteger, nullable=False),
     Column("forgiven", BigInteger, nullable=False, server_default=text("0")),
+    Column("channel", Text),
+    Column("store", Text),
     Column("open", Boolean, nullable=False),
     CheckConstraint(
         "available >= 0 AND deferred >= 0 AND held >= 0 AND redeemed >= 0 AND owed >= 0"
@@ -209,6 +211,8 @@ holds = Table(
     Column("lots", ARRAY(Uuid), nullable=False),
     Column("amounts", ARRAY(BigInteger), nullable=False),
     Column("captured", BigInteger, nullable=False),
+    Column("channel", Text),
+    Column("store", Text),
     CheckConstraint(
         _one_of("status", ("open", "captured", "released", "expired")),
         name="holds_status_check",

@@ -9,7 +9,7 @@ from uuid import UUID
 from ledger.load import read_hold, read_lot
 from ledger.model import Hold, Lot
 from ledger.service import Ledger
-from ledger.sql import LOT_COLUMNS
+from ledger.sql import HOLD_COLUMNS, LOT_COLUMNS
 
 LAST: Final = UUID(int=2**128 - 1)
 
@@ -23,9 +23,9 @@ _KINDS: Final = {
     False: f"{_LOTS} AND (NOT open OR expires_at <= $4) {_ORDER} $3",
 }
 
-_OVER = """
-SELECT customer_id, id, status, expires_at, lots, amounts, captured
-FROM ledger.holds WHERE customer_id = $1 AND status = 'open' AND expires_at <= $2
+_OVER = f"""
+SELECT {HOLD_COLUMNS} FROM ledger.holds
+WHERE customer_id = $1 AND status = 'open' AND expires_at <= $2
 """
 
 
