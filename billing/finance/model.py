@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from billing.balances.model import receipt_of
@@ -33,9 +32,9 @@ def trial_row(total: AccountTotal, by: Sequence[Dimension]) -> TrialRowOut:
     )
 
 
-def listed_posting(row: tuple[Any, ...], transaction_id: UUID, zone: ZoneInfo) -> LedgerPostingOut:
+def listed_posting(row: tuple[Any, ...], zone: ZoneInfo) -> LedgerPostingOut:
     """A row of `ledger.totals.list_postings`."""
-    customer_id, version, seq, occurred_at, recorded_at, *posting = row
+    transaction_id, _, customer_id, version, seq, occurred_at, recorded_at, *posting = row
     return LedgerPostingOut(
         transaction_id=transaction_id,
         customer_id=customer_id,

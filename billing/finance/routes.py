@@ -61,7 +61,9 @@ async def read_trial_balance(call: Call[None, TrialBalanceQuery]) -> Answer:
     patience_s=30,
 )
 async def list_ledger_postings(call: Call[None, PostingsQuery]) -> Answer:
-    """In the order they were recorded: what a trial balance with the same filters adds up."""
+    """In the order they were written: what a trial balance with the same filters adds up. A
+    posting is listed as soon as nothing older is still being written, so that whoever reads on
+    by `next_cursor` misses nothing."""
     cursor = call.query.cursor
     after = decode_cursor(cursor, *CURSOR_KEY) if cursor is not None else None
     return Answer.json(

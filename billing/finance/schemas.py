@@ -15,14 +15,13 @@ from billing.common.wire import MAX_PAGE, Code
 from ledger.flows import Account, Bucket
 from ledger.totals import DIMENSIONS, Dimension
 
-_LATEST_US = 10**16
 CURSOR_KEY: tuple[Any, ...] = (
-    Annotated[int, msgspec.Meta(ge=0, le=_LATEST_US)],
+    Annotated[int, msgspec.Meta(ge=0, le=BIGGEST)],
     UUID,
     Annotated[int, msgspec.Meta(ge=1, le=BIGGEST)],
-    Annotated[int, msgspec.Meta(ge=0, le=2**15 - 1)],
+    Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)],
 )
-"""Where a posting stands: microseconds since 1970, customer, version, seq."""
+"""Where a posting stands: `ledger.totals.PostingKey`."""
 
 
 class Filters(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 from billing.common.auth import Principal
 from billing.common.errors import NotFound, ValidationFailed
 from billing.common.money import format_amount
-from billing.common.wire import encode_cursor
-from billing.finance import store
+from billing.common.wire import page
 from billing.finance.model import listed_posting, local, trial_row, whole_transaction
 from billing.finance.schemas import (
     Filters,
@@ -26,7 +25,6 @@ from ledger.service import Ledger
 from ledger.totals import PostingKey, Selection
 
 MAX_ROWS = 50_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = timedelta(microseconds=1)
 
 
@@ -60,23 +58,18 @@ async def list_postings(
     principal: Principal,
     query: PostingsQuery,
     zone: ZoneInfo,
-    after: tuple[int, UUID, int, int] | None,
+    after: PostingKey | None,
 ) -> dict[str, Any]:
-    """A page of postings in the order they were recorded."""
+    """A page of postings in the order they were written."""
     until = query.to - _INSTANT if query.to is not None else None
     rows = await totals.list_postings(
         ledger,
         _selection(principal, query, query.from_, until),
         query.limit,
-        _place(after) if after is not None else None,
+        after,
     )
-    ids = await store.transaction_ids(ledger, ((row[0], row[1]) for row in rows))
-    items = [listed_posting(tuple(row), ids[row[0], row[1]], zone) for row in rows]
-    cursor = None
-    if len(rows) == query.limit:
-        customer_id, version, seq, _, recorded_at = tuple(rows[-1])[:5]
-        cursor = encode_cursor((recorded_at - _EPOCH) // _INSTANT, customer_id, version, seq)
-    return {"items": items, "next_cursor": cursor}
+    items = [listed_posting(tuple(row), zone) for row in rows]
+    return page(items, query.limit, *(tuple(rows[-1])[1:5] if rows else ()))
 
 
 async def read_transaction(
@@ -86,7 +79,7 @@ async def read_transaction(
     found = await reads.transaction_by_id(ledger, transaction_id)
     if found is None:
         raise NotFound(f"There is no transaction {transaction_id}.")
-    principal.bind(found.channel, found.store)
+    principal.covers(found.channel, found.store)
     corrections = await reads.corrections_of(ledger, found.customer_id, found.id)
     return whole_transaction(found, corrections, zone)
 
@@ -108,8 +101,3 @@ def _selection(
         program=filters.program,
         bucket=filters.bucket,
     )
-
-
-def _place(after: tuple[int, UUID, int, int]) -> PostingKey:
-    recorded_us, customer_id, version, seq = after
-    return (_EPOCH + recorded_us * _INSTANT, customer_id, version, seq)
