@@ -35,7 +35,21 @@ def read_chain(path: Path, products: Path | None = None) -> Chain:
             with _text(products or _beside(path)) as listed:
                 return grocer.read_chain(text, listed)
     except (ValueError, OSError, EOFError, zlib.error, csv.Error) as error:
-        raise FileFault(f"{path}: {error}") from error
+        raise FileFault(f"{path}: {_in_words(error)}") from error
+
+
+def _in_words(error: Exception) -> str:
+    match error:
+        case FileFault():
+            return str(error)
+        case UnicodeDecodeError():
+            return f"is not text in UTF-8: byte {error.start + 1} of a part of it cannot be read"
+        case gzip.BadGzipFile() | EOFError() | zlib.error():
+            return f"is a damaged or incomplete gzip file ({error}); copy it again"
+        case OSError():
+            named = f" ({error.filename})" if error.filename else ""
+            return f"cannot be read{named}: {error.strerror or error}"
+    return str(error)
 
 
 def _beside(path: Path) -> Path:

@@ -145,8 +145,10 @@ def _number(row: Mapping[str, str], column: str) -> Decimal:
     try:
         value = Decimal(row[column])
     except InvalidOperation as error:
-        raise FileFault(f"basket {row['basket_id']}: {column} {row[column]!r}") from error
-    if not value.is_finite() or value < 0:
+        raise FileFault(
+            f"basket {row['basket_id']}: {column} {row[column]!r} is no number"
+        ) from error
+    if not value.is_finite() or not 0 <= value <= lines.MOST:
         raise FileFault(f"basket {row['basket_id']}: {column} {row[column]!r} is not an amount")
     return value
 

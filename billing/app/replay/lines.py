@@ -8,6 +8,8 @@ from typing import Any
 from billing.common.money import format_amount
 
 _CENT = Decimal("0.01")
+MOST = Decimal(10) ** 9
+"""More than that no receipt of a shop is about."""
 TOLERANCE = Decimal("0.01")
 """How far quantity x price may be from the amount: the service's default, for any till vendor."""
 
@@ -33,7 +35,9 @@ def fits(quantity: Decimal, amount: int) -> bool:
 
 
 def cents(value: Decimal) -> int:
-    """Money of a file in 1/100; a half cent goes up."""
+    """Money of a file in 1/100; a half cent goes up. Raises ValueError for no amount of money."""
+    if not value.is_finite() or abs(value) > MOST:
+        raise ValueError(f"{value} is not an amount of money")
     return int((value * 100).quantize(Decimal(1), ROUND_HALF_UP))
 
 

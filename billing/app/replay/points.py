@@ -7,18 +7,22 @@ first, as an opening balance of each bucket.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from billing.app.replay import lines, phones
 from billing.app.replay.grocer import FileFault
 from billing.app.replay.model import Chain, Customer, Group, Product, Sale, Step, Store
+from billing.common.decoding import decode_body
+from billing.common.errors import ValidationFailed
 from billing.common.money import format_amount, split
+from billing.common.wire import Code
 
 SOURCE = "points-chain"
 CHANNEL = "shop"
@@ -29,6 +33,29 @@ _BUCKETS = {"base": "regular_points", "promo": "express_points"}
 _MOSCOW = ZoneInfo(TIMEZONE)
 
 
+class Goods(msgspec.Struct):
+    product_id: Code
+    quantity: Decimal
+
+
+class Purchase(msgspec.Struct):
+    """A purchase as the file has it; points spent are negative."""
+
+    datetime: str
+    store_id: Code
+    purchase_sum: Decimal
+    regular_points_received: Decimal
+    regular_points_spent: Decimal
+    express_points_received: Decimal
+    express_points_spent: Decimal
+    products: list[Goods]
+
+
+class Client(msgspec.Struct):
+    client_id: Code
+    transaction_history: list[Purchase]
+
+
 def read_chain(text: Iterable[str]) -> Chain:
     """The whole chain of the file's lines. Raises FileFault."""
     adjusted = Counter[str]()
@@ -36,14 +63,14 @@ def read_chain(text: Iterable[str]) -> Chain:
     stores, skus, cards = set[str](), set[str](), set[str]()
     for number, row in enumerate(text, 1):
         try:
-            client = json.loads(row, parse_float=Decimal, parse_int=Decimal)
-            purchases = sorted(client["transaction_history"], key=lambda it: str(it["datetime"]))
-            sales += _sales(client["client_id"], purchases, adjusted)
-            cards.add(client["client_id"])
-            stores.update(purchase["store_id"] for purchase in purchases)
-            skus.update(goods["product_id"] for it in purchases for goods in it["products"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise FileFault(f"line {number} is not a customer's purchases: {error!r}") from error
+            client = decode_body(row.encode(), Client)
+            purchases = sorted(client.transaction_history, key=lambda one: one.datetime)
+            sales += _sales(client.client_id, purchases, adjusted)
+        except (ValidationFailed, ValueError) as error:
+            raise FileFault(f"line {number} is not a customer's purchases: {error}") from error
+        cards.add(client.client_id)
+        stores.update(purchase.store_id for purchase in purchases)
+        skus.update(goods.product_id for one in purchases for goods in one.products)
     by_card = phones.hashed(cards)
     return Chain(
         source=SOURCE,
@@ -59,7 +86,7 @@ def read_chain(text: Iterable[str]) -> Chain:
     )
 
 
-def opening_balances(purchases: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+def opening_balances(purchases: Iterable[Purchase]) -> dict[str, int]:
     """What each bucket must hold before the first purchase so that it never goes below zero."""
     running, lowest = dict.fromkeys(_BUCKETS, 0), dict.fromkeys(_BUCKETS, 0)
     for purchase in purchases:
@@ -70,27 +97,27 @@ def opening_balances(purchases: Iterable[Mapping[str, Any]]) -> dict[str, int]:
     return {bucket: -low for bucket, low in lowest.items() if low < 0}
 
 
-def _sales(card: str, purchases: list[dict[str, Any]], adjusted: Counter[str]) -> Iterable[Sale]:
+def _sales(card: str, purchases: list[Purchase], adjusted: Counter[str]) -> Iterable[Sale]:
     openings = [_opening(card, *item) for item in opening_balances(purchases).items()]
     for purchase in purchases:
-        at = datetime.fromisoformat(purchase["datetime"]).replace(tzinfo=_MOSCOW)
+        at = _moment(purchase.datetime)
         number = f"{card}-{at:%Y%m%d%H%M%S}"
-        total = lines.cents(purchase["purchase_sum"])
+        total = lines.cents(purchase.purchase_sum)
         body = {
             "customer": {"card": card},
             "channel": CHANNEL,
-            "store": purchase["store_id"],
+            "store": purchase.store_id,
             "receipt": {
                 "number": number,
                 "occurred_at": at.isoformat(),
-                "lines": _lines(purchase["products"], total, adjusted),
+                "lines": _lines(purchase.products, total, adjusted),
             },
         }
         yield Sale(number, card, at, total, (*openings, *_steps(number, body, purchase)))
         openings = []
 
 
-def _steps(number: str, body: dict[str, Any], purchase: Mapping[str, Any]) -> list[Step]:
+def _steps(number: str, body: dict[str, Any], purchase: Purchase) -> list[Step]:
     """The redemption of what was spent, then the accrual of what was given."""
     steps = []
     if spent := sum(_spent(purchase, bucket) for bucket in _BUCKETS):
@@ -115,23 +142,39 @@ def _opening(card: str, bucket: str, points: int) -> Step:
     return Step(f"{SOURCE}:{card}:opening-{bucket}", "/v1/adjustments", body)
 
 
-def _lines(goods: list[dict[str, Any]], total: int, adjusted: Counter[str]) -> list[dict[str, Any]]:
+def _lines(goods: list[Goods], total: int, adjusted: Counter[str]) -> list[dict[str, Any]]:
     """A line a product, with the share of the total that its quantity gives it."""
-    if any(item["quantity"] < 1 for item in goods):
-        adjusted["quantity 0 taken as 1"] += sum(item["quantity"] < 1 for item in goods)
-    quantities = [max(item["quantity"], Decimal(1)) for item in goods]
+    if not goods or total < 0 or any(not abs(item.quantity) <= lines.MOST for item in goods):
+        raise ValueError("a purchase needs a sum, and products with quantities")
+    if any(item.quantity < 1 for item in goods):
+        adjusted["quantity 0 taken as 1"] += sum(item.quantity < 1 for item in goods)
+    quantities = [max(item.quantity, Decimal(1)) for item in goods]
     shares = split(total, [int(quantity) for quantity in quantities])
     made: list[dict[str, Any]] = []
     for item, quantity, share in zip(goods, quantities, shares, strict=True):
         whole = quantity if lines.fits(quantity, share) else Decimal(1)
         adjusted["sent as quantity 1: no price in cents gives the value"] += whole != quantity
-        made.append(lines.line(len(made) + 1, item["product_id"], GROUP.code, whole, share))
+        made.append(lines.line(len(made) + 1, item.product_id, GROUP.code, whole, share))
     return made
 
 
-def _given(purchase: Mapping[str, Any], bucket: str) -> int:
-    return lines.cents(purchase[f"{_BUCKETS[bucket]}_received"])
+def _given(purchase: Purchase, bucket: str) -> int:
+    return _points(purchase, f"{_BUCKETS[bucket]}_received")
 
 
-def _spent(purchase: Mapping[str, Any], bucket: str) -> int:
-    return lines.cents(-purchase[f"{_BUCKETS[bucket]}_spent"])
+def _spent(purchase: Purchase, bucket: str) -> int:
+    return _points(purchase, f"{_BUCKETS[bucket]}_spent", -1)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=_MOSCOW)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a time") from None
+
+
+def _points(purchase: Purchase, name: str, sign: int = 1) -> int:
+    points = sign * lines.cents(getattr(purchase, name))
+    if points < 0:
+        raise ValueError(f"{name} of {purchase.datetime} has the wrong sign")
+    return points

@@ -7,6 +7,7 @@ import gzip
 import json
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import phonenumbers
@@ -110,6 +111,11 @@ def test_first_keeps_only_what_its_sales_need(sample: Chain) -> None:
     assert {product.sku for product in few.products} == skus
 
 
+def _purchase(**changed: Any) -> bytes:
+    history = [PURCHASE | changed]
+    return json.dumps({"client_id": "c1", "transaction_history": history}).encode()
+
+
 LINES = "household_id,store_id,basket_id,product_id,quantity,sales_value,transaction_timestamp\n"
 PRODUCT = "product_id,department,product_category,product_type\n7,FUEL,GASOLINE,REG UNLEADED\n"
 
@@ -197,9 +203,19 @@ def test_made_up_phones_are_valid_and_nobodys() -> None:
         (LINES.encode() + b"1,2,3\n", "basket 3"),
         (LINES.encode() + b"Bob,2,3,7,1,1,2017-01-01 00:00:00\n", "household 'Bob'"),
         (LINES.encode() + b"99999,2,3,7,1,1,2017-01-01 00:00:00\n", "customers 0 to 9999"),
-        (b'{"client_id": 1}\n', "line 1 is not a customer's purchases"),
-        (b"\xff\xfe", "can't decode"),
-        (b"\x1f\x8bnonsense", "points.csv"),
+        (LINES.encode() + b"1,2,3,7,1,1e999,2017-01-01 00:00:00\n", "is not an amount"),
+        (b'{"client_id": 1}\n', "line 1 is not a customer's purchases: /client_id: must be a str"),
+        (b'{"client_id": "1"}\n', "/transaction_history: is missing"),
+        (b'{"client_id": "1", "transaction_history": [{}]}', "_history/0/datetime: is missing"),
+        (b'{"client_id": "1"\n', "is not JSON"),
+        (_purchase(datetime="yesterday"), "'yesterday' is not a time"),
+        (_purchase(purchase_sum=-1), "a purchase needs a sum"),
+        (_purchase(purchase_sum=1e300), "is not an amount of money"),
+        (_purchase(products=[]), "products with quantities"),
+        (_purchase(regular_points_spent=43), "regular_points_spent of 2018-12-17T12:57:20 has"),
+        (b"\xff\xfe", "is not text in UTF-8"),
+        (b"\x1f\x8bnonsense", "damaged or incomplete gzip file"),
+        (gzip.compress(LINES.encode() * 9)[:-9], "damaged or incomplete gzip file"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_with_the_place(
@@ -211,6 +227,31 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_place(
     with pytest.raises(FileFault, match=r"points\.csv") as fault:
         read_chain(path)
     assert says in str(fault.value)
+
+
+def test_whatever_is_broken_in_a_file_is_told_in_words(tmp_path: Path) -> None:
+    """2,000 broken files: a fault with words, or a chain; never another exception."""
+    (tmp_path / "products.csv").write_text(PRODUCT)
+    path, chance = tmp_path / "broken", Random(7)
+    good = (_purchase().decode(), LINES + "1,2,3,7,2.0,5.0,2017-03-12 02:30:00\n" * 2)
+    told: list[str] = []
+    for _ in range(2000):
+        text = chance.choice(good)
+        at = chance.randrange(len(text))
+        junk = chance.choice(["", ",", '"', "9", "\n", "\0", "x", "-", "1e999", "null", "[]", "é"])
+        path.write_text(text[:at] + junk + text[at + chance.randrange(6) :])
+        try:
+            read_chain(path)
+        except FileFault as fault:
+            told.append(str(fault))
+    assert len(told) > 500
+    assert not [text for text in told if "Error(" in text or "codec" in text]
+
+
+def test_files_that_are_not_there_or_not_files_are_named(tmp_path: Path) -> None:
+    for path, words in ((tmp_path / "none", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(FileFault, match=f"{path}: cannot be read .{path}.: {words}"):
+            read_chain(path)
 
 
 def test_a_missing_product_list_says_how_to_name_it(tmp_path: Path) -> None:
