@@ -114,7 +114,8 @@ async def get(call: Call) -> Answer:
            examples={"block": {"status": "blocked"}, "name": {"name": "Anna K."}})  # fmt: skip
 async def change(call: Call[CustomerPatch]) -> Answer:
     """What is left out stays, `null` clears, lists are replaced, `external_ids` are merged.
-    Support blocks and unblocks; only an admin verifies. A new phone has to be verified again."""
+    Support blocks and unblocks; only an admin verifies. A new phone has to be verified again.
+    A site adds cards and external ids; support and admin also take them away."""
     profile = await call.use(Customers).change(call.principal, customer_id_of(call), call.body)
     if call.body.status == "verified":
         await call.use(WaitingScenarios).hurry(profile.id)

@@ -244,6 +244,9 @@ def _changed(principal: Principal, old: Profile, given: dict[str, Any], now: dat
         for system, value in (old.external_ids | given.get("external_ids", {})).items()
         if value is not None
     }
+    cards = _distinct(given.get("cards", old.cards))
+    if principal.role == "site":
+        _check_only_added(old, cards, external_ids)
     if len(external_ids) > MAX_EXTERNAL_IDS:
         raise ValidationFailed.at(
             "/external_ids",
@@ -256,13 +259,24 @@ def _changed(principal: Principal, old: Profile, given: dict[str, Any], now: dat
         phone=phone,
         status=status,
         person=person,
-        cards=_distinct(given.get("cards", old.cards)),
+        cards=cards,
         external_ids=external_ids,
         updated_at=now,
         verified_at=verified_at or (now if status == "verified" else None),
         birth_date_since=_birth_date_since(old, person, now),
         **{name: given[name] for name in _KEPT if name in given},
     )
+
+
+def _check_only_added(old: Profile, cards: list[str], external_ids: dict[str, str]) -> None:
+    """Raise Forbidden when a name is taken away: in two steps it could come to somebody else."""
+    lost = [card for card in old.cards if card not in cards]
+    lost += [f"{k}:{v}" for k, v in old.external_ids.items() if external_ids.get(k) != v]
+    if lost:
+        raise Forbidden(
+            f"A key of role site may add cards and external ids, not take them away: {lost[0]} "
+            "is not in the change. Support and admin may."
+        )
 
 
 def _birth_date_since(old: Profile, person: Person, now: datetime) -> datetime | None:

@@ -220,6 +220,30 @@ async def test_a_change_touches_what_it_names(
     assert (await admin.patch(path, json={"phone": None})).status_code == 400
 
 
+async def test_a_site_adds_cards_and_ids_and_takes_none_away(
+    caller: Caller, phone: Phone, unique: Unique
+) -> None:
+    """In two changes a card could come to another customer, and pay with that one's points."""
+    old, new, crm = unique("card"), unique("card"), unique("crm")
+    admin, site = await caller("admin"), await caller("site")
+    made = await _register(admin, phone(), cards=[old], external_ids={"crm": crm})
+    path = f"{PATH}/{made['id']}"
+    for body in ({"cards": [new]}, {"cards": []}, {"external_ids": {"crm": None}},
+                 {"external_ids": {"crm": new}}):  # fmt: skip
+        refused = await site.patch(path, json=body)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert "Support and admin may" in refused.json()["detail"]
+    assert (await admin.get(path)).json() == made
+    body = {"cards": [old, new], "external_ids": {"site": new, "crm": crm}, "name": "Anna"}
+    added = (await site.patch(path, json=body)).json()
+    assert (added["cards"], added["external_ids"]) == (
+        sorted([old, new]),
+        {"site": new, "crm": crm},
+    )
+    support = await caller("support")
+    assert (await support.patch(path, json={"cards": [new]})).json()["cards"] == [new]
+
+
 async def test_who_does_not_serve_customers_sees_no_person(
     caller: Caller, phone: Phone, unique: Unique
 ) -> None:
