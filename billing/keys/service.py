@@ -23,6 +23,8 @@ KNOWN_S = 5.0
 """How long a revoked key may still work, and a known one works without the database."""
 UNKNOWN_S = 1.0
 MAX_CACHED = 10_000
+MAX_NAME = 100
+"""It is the author of what the key does, on every transaction."""
 
 _SCHEME = b"bearer "
 _HELP = "Send Authorization: Bearer <key>; `bonus keys create` makes one."
@@ -61,7 +63,10 @@ class ApiKeys:
     async def create(
         self, role: Role, name: str, channel: str | None = None, store_code: str | None = None
     ) -> tuple[ApiKey, str]:
-        """A new key and its secret. Raises ValidationFailed for an unknown channel or store."""
+        """A new key and its secret. Raises ValidationFailed for an unknown channel or store, and
+        for a name that does not fit into a line."""
+        if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or name.isspace():
+            raise ValidationFailed.at("/name", f"must be 1 to {MAX_NAME} printable characters")
         secret = new_key(role)
         async with self._database.transaction() as tx:
             if store_code is not None:

@@ -48,6 +48,15 @@ async def test_a_key_is_known_by_its_hash_alone(database: Database) -> None:
     assert not [row for row in dump if secret in row[0]]
 
 
+@pytest.mark.parametrize("name", ["", "  ", "x" * 101, "two\nlines", "\x1b[31mred", "a\u200bb"])
+async def test_a_key_has_a_name_that_fits_into_a_line(database: Database, name: str) -> None:
+    keys = ApiKeys(database)
+    with pytest.raises(ValidationFailed, match="/name: must be 1 to 100 printable characters"):
+        await keys.create("pos", name)
+    key, _ = await keys.create("pos", "Касса № 7" + "x" * 91)
+    assert key in await keys.all()
+
+
 @pytest.mark.parametrize(
     "header", [None, b"", b"Bearer", b"Bearer ", b"Basic eDp5", b"Bearer x", b"Bearer bonus_\xff"]
 )
