@@ -11,7 +11,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import bare, bulk, growth, programs
+from bench import bare, bulk, campaigns, growth, programs
 from bench.house import Database, api, make_database, memory_mib, server
 from bench.load import Client, Run, drive, sale, some_sale
 from bench.ungrouped import ungrouped_rate
@@ -149,11 +149,17 @@ async def grown(rows: Rows, postgres: EmbeddedPostgres, args: argparse.Namespace
 async def main(args: argparse.Namespace) -> None:
     rows = Rows()
     with server() as postgres:
-        await till(rows, postgres, args)
-        await programs.measure(
-            rows.add, postgres, opening, rounds=args.rounds, seconds=args.seconds
-        )
-        if args.postings:
+        if not args.only_night:
+            await till(rows, postgres, args)
+            await programs.measure(
+                rows.add, postgres, opening, rounds=args.rounds, seconds=args.seconds
+            )
+        if args.crowd:
+            await campaigns.measure(
+                rows.add, postgres, opening, size=args.crowd, rounds=args.rounds,
+                seconds=args.seconds,
+            )  # fmt: skip
+        if args.postings and not args.only_night:
             await grown(rows, postgres, args)
     console.print(rows.table)
     console.print(
@@ -170,5 +176,12 @@ if __name__ == "__main__":
     parser.add_argument(
         "--postings", type=int, default=10_000_000, help="size of the full ledger; 0 leaves it out"
     )
+    parser.add_argument(
+        "--crowd",
+        type=int,
+        default=1_000_000,
+        help="customers of the campaign, and lots that activate and expire; 0 leaves them out",
+    )
+    parser.add_argument("--only-night", action="store_true", help="only what workers do")
     uvloop.run(main(parser.parse_args()))
     sys.exit(0)

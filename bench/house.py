@@ -108,11 +108,11 @@ async def make_database(postgres: EmbeddedPostgres, name: str, customers: int) -
 
 
 @asynccontextmanager
-async def api(database: Database) -> AsyncIterator[tuple[Client, psutil.Process]]:
-    """A real `bonus serve` on the database, and a client of it with a key."""
+async def api(database: Database, **more: str) -> AsyncIterator[tuple[Client, psutil.Process]]:
+    """A real `bonus serve` on the database, and a client of it with a key; `more` settings."""
     port = _free_port()
     environment = os.environ | database.environment(
-        BONUS_PORT=str(port), BONUS_DATA_DIR=tempfile.gettempdir()
+        BONUS_PORT=str(port), BONUS_DATA_DIR=tempfile.gettempdir(), **more
     )
     bonus = [sys.executable, "-m", "billing.app.cli"]
     key = subprocess.run(
