@@ -33,9 +33,9 @@ def declare(
     """Register the actors with the broker. Times are in milliseconds."""
 
     async def post_all_due() -> int:
-        """Activations, expiries and hold timeouts whose time has come, until none is left."""
-        handled, found = 0, POST_DUE_LIMIT
-        while found == POST_DUE_LIMIT and not opened.stopping:
+        """Activations, expiries and hold timeouts whose time has come, for a while."""
+        handled, found, go_on = 0, POST_DUE_LIMIT, opened.a_while()
+        while found == POST_DUE_LIMIT and go_on():
             found = await post_due(opened.ledger, limit=POST_DUE_LIMIT)
             handled += found
         return handled
@@ -64,9 +64,9 @@ def declare(
     )(run_jobs)
 
     async def post_all_scenarios() -> int:
-        """What registrations and verifications give, until nothing waits."""
-        handled, found = 0, POST_SCENARIOS_LIMIT
-        while found == POST_SCENARIOS_LIMIT and not opened.stopping:
+        """What registrations and verifications give, for a while."""
+        handled, found, go_on = 0, POST_SCENARIOS_LIMIT, opened.a_while()
+        while found == POST_SCENARIOS_LIMIT and go_on():
             found = await scenarios.waiting.sweep(limit=POST_SCENARIOS_LIMIT)
             handled += found
         return handled

@@ -10,7 +10,7 @@ from dramatiq.asyncio import async_to_sync
 
 from billing.campaigns.gifts import GiftMaker
 from billing.campaigns.preview import Previewer
-from billing.campaigns.runs import CampaignRunner
+from billing.campaigns.runs import CHUNK_TIMEOUT_S, CampaignRunner
 from billing.catalog.service import Catalog
 from billing.common.db import Database
 from billing.common.settings import Settings
@@ -38,7 +38,12 @@ class OpenCampaigns(Middleware):
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         settings = self._settings
-        database = Database(settings.database_url, application="bonus-campaigns", size=CONNECTIONS)
+        database = Database(
+            settings.database_url,
+            application="bonus-campaigns",
+            size=CONNECTIONS,
+            idle_s=CHUNK_TIMEOUT_S + 20,
+        )
         self._database = database
         self._runner = CampaignRunner(
             self._opened.ledger,

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from typing import Final
+
 from dramatiq import Broker, Middleware, Worker
 from dramatiq.asyncio import async_to_sync
 
 from ledger.service import Ledger
+
+WHILE_S: Final = 300.0
+"""For how long a message is worked on; the scheduler's next one goes on with what is left, long
+before the time limit, which is for what hangs."""
 
 
 class OpenLedger(Middleware):
@@ -26,6 +34,11 @@ class OpenLedger(Middleware):
         if self._ledger is None:
             raise RuntimeError("the ledger is open in a running worker only")
         return self._ledger
+
+    def a_while(self) -> Callable[[], bool]:
+        """Whether whoever works in a loop may take another step."""
+        end = time.monotonic() + WHILE_S
+        return lambda: not self.stopping and time.monotonic() < end
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         async_to_sync(self._open)()

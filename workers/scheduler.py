@@ -89,6 +89,14 @@ def _schedule(broker: RedisBroker) -> AsyncIOScheduler:
     return schedule
 
 
+def hurry(schedule: AsyncIOScheduler, now: datetime) -> None:
+    """Send at once what is planned for later than its interval: the clock was set back."""
+    for job in schedule.get_jobs():
+        planned = job.next_run_time
+        if planned is not None and planned - now > job.trigger.interval:
+            job.modify(next_run_time=now)
+
+
 class _Myself:
     """This scheduler, as operators see it."""
 
@@ -112,6 +120,7 @@ async def _lead(url: str, schedule: AsyncIOScheduler, myself: _Myself, stop: asy
             schedule.resume() if schedule.running else schedule.start()
         while not stop.is_set():
             await myself.show(connection, leads=True)
+            hurry(schedule, datetime.now(UTC))
             await _sleep(stop)
         await myself.leave(connection)
     finally:

@@ -9,7 +9,7 @@ import dramatiq
 from dramatiq import Broker, Middleware, Worker
 from dramatiq.asyncio import async_to_sync
 
-from billing.birthdays.service import Birthdays
+from billing.birthdays.service import PASS_TIMEOUT_S, Birthdays
 from billing.catalog.service import Catalog
 from billing.common.db import Database
 from billing.common.settings import Settings
@@ -37,7 +37,12 @@ class OpenUpkeep(Middleware):
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         settings, ledger = self._settings, self._opened.ledger
-        database = Database(settings.database_url, application="bonus-upkeep", size=CONNECTIONS)
+        database = Database(
+            settings.database_url,
+            application="bonus-upkeep",
+            size=CONNECTIONS,
+            idle_s=round(PASS_TIMEOUT_S) + 20,
+        )
         catalog = Catalog(database)
         book = ProgramBook(database, catalog)
         self._database = database
@@ -51,9 +56,9 @@ class OpenUpkeep(Middleware):
             async_to_sync(self._database.close)()
 
     async def tell_expiring(self) -> int:
-        """All notices of the days that are not done; how many were told."""
-        told = 0
-        while not self._opened.stopping:
+        """Notices of the days that are not done, for a while; how many were told."""
+        told, go_on = 0, self._opened.a_while()
+        while go_on():
             step = await self.notices.step(limit=STEP)
             if step is None:
                 break
@@ -62,7 +67,8 @@ class OpenUpkeep(Middleware):
 
     async def give_birthdays(self) -> int:
         """A pass over the birthdays; how many got points."""
-        return await self.birthdays.give(limit=STEP, stopping=lambda: self._opened.stopping)
+        go_on = self._opened.a_while()
+        return await self.birthdays.give(limit=STEP, stopping=lambda: not go_on())
 
     async def forget(self) -> None:
         """Drop old runs, and notices of what has long expired."""

@@ -23,22 +23,32 @@ from billing.common.errors import Overloaded
 
 CONNECT_TIMEOUT_S = 1.0
 POOL_TIMEOUT_S = 0.8
+IDLE_TIMEOUT_S = 150
+"""After so long PostgreSQL ends a transaction whose process says nothing: one that was stopped, or
+whose machine is gone, would else hold its locks, and readers of the journal, for hours."""
 
 ANSWER_TIMEOUT_S = deadline.PATIENCE_S
 APPLICATION_ROLE = "bonus_app"
 
-_COME_AGAIN = ("08", "53", "57P", "57014", "25006", "40001", "40P01", "55P03", "XX000")
+_COME_AGAIN = (*("08", "53", "57P", "57014", "25006", "25P03", "40001", "40P01", "55P03", "XX000"),)
 """SQLSTATEs, or their classes: connection lost, out of resources, shutting down, cancelled, a
-standby, serialization failure (on Citus XX000), deadlock, lock not available."""
+standby, silent for too long, serialization failure (on Citus XX000), deadlock, lock not
+available."""
 
 
 async def connect(
-    url: str, *, role: str | None = APPLICATION_ROLE, application: str = "bonus"
+    url: str,
+    *,
+    role: str | None = APPLICATION_ROLE,
+    application: str = "bonus",
+    idle_s: int | None = None,
 ) -> asyncpg.Connection[Any]:
-    """A connection of its own. `role=None` keeps the rights of the URL's user (the owner's)."""
-    return await asyncpg.connect(
-        url, timeout=CONNECT_TIMEOUT_S, server_settings=_server_settings(role, application)
-    )
+    """A connection of its own. `role=None` keeps the rights of the URL's user (the owner's).
+    A transaction that says nothing for `idle_s` is ended."""
+    settings = _server_settings(role, application)
+    if idle_s is not None:
+        settings["idle_in_transaction_session_timeout"] = f"{idle_s}s"
+    return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings=settings)
 
 
 class Database:
@@ -52,9 +62,10 @@ class Database:
         role: str | None = APPLICATION_ROLE,
         application: str = "bonus-api",
         size: int = 10,
+        idle_s: int = IDLE_TIMEOUT_S,
     ) -> None:
         async def open_one() -> asyncpg.Connection[Any]:
-            return await connect(url, role=role, application=application)
+            return await connect(url, role=role, application=application, idle_s=idle_s)
 
         self.engine: AsyncEngine = create_async_engine(
             "postgresql+asyncpg://",

@@ -88,6 +88,12 @@ VALUES (:consumer, :xid, :now)
 ON CONFLICT (consumer) DO UPDATE SET xid = excluded.xid, moved_at = excluded.moved_at
 """)
 
+_BEGIN = text("""
+INSERT INTO billing.event_cursors (consumer, xid, moved_at)
+VALUES (:consumer, pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1, :now)
+ON CONFLICT (consumer) DO NOTHING
+""")
+
 _OLDEST = """
 SELECT least(
     (SELECT t.recorded_at FROM ledger.transactions t WHERE t.xid > c.xid ORDER BY t.xid LIMIT 1),
@@ -139,6 +145,11 @@ async def read(tx: AsyncConnection, after: int, until: int) -> list[Event]:
 
 async def move(tx: AsyncConnection, consumer: str, xid: int, now: datetime) -> None:
     await tx.execute(_MOVE, {"consumer": consumer, "xid": xid, "now": now})
+
+
+async def begin(tx: AsyncConnection, consumer: str, now: datetime) -> None:
+    """Let a new consumer's stream begin here, though nobody follows it yet."""
+    await tx.execute(_BEGIN, {"consumer": consumer, "now": now})
 
 
 async def oldest_waiting(database: Database, consumer: str) -> datetime | None:

@@ -37,7 +37,8 @@ class CursorAhead(Exception):
 
 
 class Stream:
-    """The events as one consumer reads them, from the moment it first asked.
+    """The events as one consumer reads them, from the moment it first asked, or `reading.begin`
+    was called for it.
 
     `wanted` tells whether anybody cares for what comes now; if not, it is passed over. `take`
     does what is to be done with a chunk, in the transaction it is given.

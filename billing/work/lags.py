@@ -103,13 +103,27 @@ SELECT one.since FROM billing.event_cursors c, LATERAL (
 """,
     ),
     Lag(
-        "webhooks",
+        "webhooks whose turn it is",
         300,
         """
-SELECT turn.next_at AS since FROM billing.webhook_subscriptions s, LATERAL (
+SELECT greatest(turn.next_at, s.not_before) AS since
+FROM billing.webhook_subscriptions s, LATERAL (
     SELECT q.next_at FROM billing.webhook_queues q
-    WHERE q.subscription_id = s.id AND q.next_at <= $1 ORDER BY q.next_at LIMIT 1000
-) AS turn WHERE s.state = 'active'
+    WHERE q.subscription_id = s.id AND q.next_at <= $1
+      AND (q.leased_until IS NULL OR q.leased_until < clock_timestamp())
+    ORDER BY q.next_at LIMIT 1000
+) AS turn WHERE s.state = 'active' AND (s.not_before IS NULL OR s.not_before <= $1)
+""",
+    ),
+    Lag(
+        "webhooks undelivered",
+        86_400,
+        """
+SELECT since FROM (
+    SELECT d.created_at AS since FROM billing.webhook_deliveries d
+    JOIN billing.webhook_subscriptions s ON s.id = d.subscription_id AND s.state = 'active'
+    WHERE d.state = 'pending' AND d.created_at <= $1
+    ORDER BY d.position LIMIT 1000) AS undelivered
 """,
     ),
 )
@@ -126,6 +140,15 @@ FAILED: Final = (
 SELECT created_at AS since, error FROM billing.scenario_queue
 WHERE done_at IS NULL AND attempts >= 10 AND $1::timestamptz IS NOT NULL
 """,
+    ),
+    Failed(
+        "campaigns",
+        """
+SELECT coalesce((SELECT max(r.finished_at) FROM billing.campaign_runs r WHERE r.code = c.code),
+                c.updated_at) AS since, c.failure AS error
+FROM billing.campaigns c WHERE c.state = 'failed' AND $1::timestamptz IS NOT NULL
+""",
+        "Mend what the error says, then resume or cancel each.",
     ),
     Failed(
         "webhook deliveries",

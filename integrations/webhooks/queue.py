@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.common.db import Database
 from integrations.webhooks.model import (
+    FAILURES_TO_PROBE,
     GONE,
     IN_FLIGHT,
     Reply,
@@ -191,7 +192,7 @@ async def settle(
     patience: timedelta,
 ) -> Target:
     """Write down attempts, and what follows for deliveries, queues and the subscription, which is
-    disabled when it is gone, or had nothing but failures for `patience`."""
+    disabled when it is gone, or had nothing but failures, and several, for `patience`."""
     await tx.execute(_ATTEMPTS, _attempts(outcomes))
     held = await tx.execute(
         _HELD, {"id": target.id, "leases": list({one.job.lease for one in outcomes})}
@@ -237,7 +238,7 @@ async def _health(
     because = None
     if any(one.reply.status == GONE for one in outcomes):
         because = "the subscriber answered 410 Gone"
-    elif now - since >= patience:
+    elif now - since >= patience and failures >= FAILURES_TO_PROBE:
         because = f"nothing but failures since {since:%Y-%m-%d %H:%M} UTC"
     changed = msgspec.structs.replace(
         target,

@@ -20,6 +20,8 @@ from ledger.service import utc_now
 LOOK_EVERY_S: Final = 0.25
 FOLLOW_S: Final = 30.0
 CONNECTIONS: Final = 6
+IDLE_S: Final = 30
+"""Nobody else tells events while a process that was stopped is in the middle of it."""
 
 
 class WebhookWork:
@@ -27,7 +29,7 @@ class WebhookWork:
 
     def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
         self._database = Database(
-            settings.database_url, application="bonus-webhooks", size=CONNECTIONS
+            settings.database_url, application="bonus-webhooks", size=CONNECTIONS, idle_s=IDLE_S
         )
         self._sender = Sender(guard_of(settings))
         self._clock = clock

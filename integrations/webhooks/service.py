@@ -11,9 +11,10 @@ from msgspec import UNSET
 from billing.common.db import Database
 from billing.common.errors import Conflict, FieldError, NotFound, ValidationFailed
 from billing.events.model import PATTERNS, Envelope
+from billing.events.reading import begin
 from billing.events.schemas import WebhookTest
 from integrations.webhooks import store
-from integrations.webhooks.dispatcher import Parcel, deliver
+from integrations.webhooks.dispatcher import CONSUMER, Parcel, deliver
 from integrations.webhooks.guard import ForbiddenTarget, Guard
 from integrations.webhooks.model import OVERLAP, Attempt, Delivery, DeliveryState, Subscription
 from integrations.webhooks.schemas import SubscriptionIn, SubscriptionPatch
@@ -47,6 +48,7 @@ class Webhooks:
                     f"There are {MAX_SUBSCRIPTIONS} subscriptions already; delete one that is not "
                     "needed, or let one receiver pass events on.",
                 )
+            await begin(tx, CONSUMER, now)
             await store.insert(
                 tx,
                 {

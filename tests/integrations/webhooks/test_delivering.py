@@ -52,6 +52,19 @@ async def test_each_gets_what_it_asked_for_since_it_asked(
     assert len(other.messages) == 3
 
 
+async def test_what_happens_before_the_first_worker_ever_ran_is_told(
+    house: House, receiver: Receiver, database: TestDatabase
+) -> None:
+    """A chain that subscribes first and starts its workers later."""
+    owner = await asyncpg.connect(database.owner_url)
+    await owner.execute("DELETE FROM billing.event_cursors")
+    await owner.close()
+    await house.subscribe(receiver)
+    await house.customer().give(1)
+    await house.tell()
+    assert [m.event["type"] for m in receiver.messages] == ["points.accrued"]
+
+
 async def test_order_of_a_customer_is_kept_through_failures_of_every_kind(
     house: House, receiver: Receiver
 ) -> None:
@@ -233,6 +246,59 @@ async def test_days_of_nothing_but_failures_disable(house: House, receiver: Rece
     disabled = await house.subscription(subscription)
     assert disabled.state == "disabled"
     assert disabled.disabled_because == "nothing but failures since 2026-01-01 00:00 UTC"
+
+
+async def test_a_house_that_slept_for_a_week_between_two_failures_disables_nobody(
+    house: House, receiver: Receiver
+) -> None:
+    subscription = await house.subscribe(receiver)
+    receiver.answer = status(500)
+    await house.customer().give(1)
+    await house.tell()
+    await house.later(days=7)
+    assert len(receiver.messages) == 2
+    assert (await house.subscription(subscription)).state == "active"
+    receiver.answer = OK
+    await house.later(days=7)
+    assert {one.state for one in await house.deliveries()} == {"delivered"}
+
+
+@pytest.mark.parametrize("fault", ["slow", "500", "never", "late", "redirect"])
+async def test_whatever_a_receiver_does_the_event_arrives_once_it_is_well(
+    house: House, receiver: Receiver, other: Receiver, fault: str
+) -> None:
+    """Answers slowly, with 500, never, with 200 after the timeout, or with a way into the house:
+    tried again under the same id, and the customer's next event waits for it."""
+    await house.subscribe(receiver)
+    patience_s = 0.3
+
+    async def late(message: Message, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(patience_s / 2 if fault == "slow" else patience_s * 2)
+        await OK(message, writer)
+
+    receiver.answer = {
+        "slow": late,
+        "late": late,
+        "never": never,
+        "500": status(500),
+        "redirect": status(307, location=other.url),
+    }[fault]
+    customer = house.customer()
+    await customer.give(1)
+    await customer.give(2)
+    await house.dispatch()
+    ill = house.worker(timeout_s=patience_s)
+    await ill.run()
+    # Only who was slow within the time has had both.
+    assert len(receiver.messages) == (2 if fault == "slow" else 1)
+    first = receiver.messages[0].id
+    receiver.answer = OK
+    await house.later(seconds=5)
+    versions = [m.event["data"]["version"] for m in receiver.messages]
+    assert versions == ([1, 2] if fault == "slow" else [1, 1, 2])
+    assert {m.id for m in receiver.messages if m.event["data"]["version"] == 1} == {first}
+    assert {one.state for one in await house.deliveries()} == {"delivered"}
+    assert other.messages == []
 
 
 async def test_a_pause_keeps_what_comes_and_ends_by_itself(
