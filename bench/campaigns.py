@@ -58,6 +58,7 @@ class House:
     client: Client
     environment: dict[str, str]
     worker: psutil.Process
+    postgres: psutil.Process
     sql: asyncpg.Connection[Any]
 
     async def ask(self, method: str, path: str, body: Any = None) -> Any:
@@ -80,7 +81,7 @@ class House:
 
 @dataclass
 class Flow:
-    """What was measured of one flow; rates per second, processor time in us a lot."""
+    """What was measured of one flow: rates per second, and microseconds of processor time a lot."""
 
     beside: list[float] = field(default_factory=list)
     idle: list[Run] = field(default_factory=list)
@@ -113,7 +114,7 @@ async def watch(
         flow.beside.append((after - done) / (time.perf_counter() - began))
         memory = max(memory, memory_mib(house.worker))
     left = total - await progress()
-    began, cpu = time.perf_counter(), cpu_of(house.worker)
+    began, cpu = time.perf_counter(), cpu_of(house)
     while True:
         asked = time.perf_counter()
         if await progress() >= total:
@@ -122,7 +123,7 @@ async def watch(
         await asyncio.sleep(max(LOOK_S, 10 * (time.perf_counter() - asked)))
         memory = max(memory, memory_mib(house.worker))
     flow.alone = left / (time.perf_counter() - began)
-    flow.cpu_us = (cpu_of(house.worker) - cpu) / max(left, 1) * 1e6
+    flow.cpu_us = (cpu_of(house) - cpu) / max(left, 1) * 1e6
     flow.memory_mib = memory
     return flow
 
@@ -250,7 +251,7 @@ async def measure(
     database = await make_database(postgres, "night", 5000)
     await crowd.gather(database, SMALL)
     with running_redis() as url:
-        async with at_work(database, url) as house:
+        async with at_work(database, url, postgres) as house:
             await opening(house.client, database)
             await house.tills(seconds)
             delays = await event_delays(house)
@@ -308,9 +309,11 @@ def tell(
     add(f"{what}, one at a time, 1 connection", [singles[1]], "/s", "")
     compared = f"{many.alone / eight:.2f} × one at a time; {many.alone / singles[1]:.2f} × on one"
     add(f"{what} of {size:,}, alone", [many.alone], "/s", compared)
-    add(f"  of {SMALL:,}", [few.alone], "/s", f"a lot costs {few.alone / many.alone:.2f} × there")
-    add("  the worker's processor for a lot", [many.cpu_us], "us", f"{few.cpu_us:.0f} of few")
-    add("  the worker's memory, at most", [many.memory_mib], "MiB", f"{few.memory_mib:.0f} of few")
+    add(f"  of {SMALL:,}", [few.alone], "/s", "")
+    dear = f"{many.cpu_us / few.cpu_us:.2f} × of {SMALL:,}"
+    add("  processor time for a lot, PostgreSQL's included", [many.cpu_us], "us", dear)
+    memory = f"{few.memory_mib:.0f} of {SMALL:,}"
+    add("  the worker's memory, at most", [many.memory_mib], "MiB", memory)
     if many.busy:
         add("  beside tills", many.beside, "/s", "")
         idle = statistics.median(run.rate for run in many.idle)
@@ -322,7 +325,9 @@ def tell(
 
 
 @asynccontextmanager
-async def at_work(database: Database, redis_url: str) -> AsyncIterator[House]:
+async def at_work(
+    database: Database, redis_url: str, postgres: EmbeddedPostgres
+) -> AsyncIterator[House]:
     """`bonus serve`, `bonus worker` and `bonus scheduler`."""
     more = {
         "REDIS_URL": redis_url,
@@ -341,7 +346,7 @@ async def at_work(database: Database, redis_url: str) -> AsyncIterator[House]:
                     subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
                 )
             worker = psutil.Process(started[0].pid)
-            yield House(database, client, environment, worker, sql)
+            yield House(database, client, environment, worker, psutil.Process(postgres.pid), sql)
     finally:
         for process in started:
             process.send_signal(signal.SIGCONT)
@@ -351,7 +356,7 @@ async def at_work(database: Database, redis_url: str) -> AsyncIterator[House]:
         await sql.close()
 
 
-def cpu_of(process: psutil.Process) -> float:
-    """Processor time so far, in seconds."""
-    times = process.cpu_times()
-    return float(times.user + times.system)
+def cpu_of(house: House) -> float:
+    """Processor time of the worker and of PostgreSQL so far, in seconds."""
+    everybody = [house.worker, house.postgres, *house.postgres.children()]
+    return sum(sum(one.cpu_times()[:2]) for one in everybody)

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,14 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 async def house(folder: Path) -> AsyncIterator[House]:
-    """Everything runs; the chain has stores, a program and verified customers."""
+    async with opened(folder) as made:
+        yield made
+
+
+@asynccontextmanager
+async def opened(folder: Path, **more: str) -> AsyncIterator[House]:
+    """Everything runs, with `more` in its environment; the chain has stores, a program and
+    verified customers."""
     postgres, redis = EmbeddedPostgres(folder, durable=True), EmbeddedRedis(folder)
     serving: Serving | None = None
     try:
@@ -62,7 +70,7 @@ async def house(folder: Path) -> AsyncIterator[House]:
                 "BONUS_DATA_DIR": str(folder / "data"),
             }
         )
-        serving = Serving(environ_of(settings, folder), folder)
+        serving = Serving(environ_of(settings, folder) | more, folder)
         serving.start()
         await serving.ready()
         house = House(postgres, redis, serving, postgres.url_of("postgres"))

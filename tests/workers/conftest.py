@@ -36,6 +36,10 @@ class Process:
     def log(self) -> str:
         return self._log.read_text()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def send(self, number: signal.Signals) -> int:
         """Its exit code; one that ended before keeps its own."""
         if self._process.poll() is None:

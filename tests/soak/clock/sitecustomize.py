@@ -9,32 +9,35 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import time_machine
-
 LOOK_EVERY_S = 0.05
 
 
-def follow(place: Path) -> None:
-    """Keep this process's clock as far off as the file says."""
-    off = read(place)
+def begin(place: Path) -> None:
+    # Here, so that processes without a clock of their own need not have it.
+    import time_machine
+
+    off = _read(place)
     traveller = time_machine.travel(datetime.now(UTC) + timedelta(seconds=off)).start()
-    while True:
-        time.sleep(LOOK_EVERY_S)
-        said = read(place)
-        if said != off:
-            traveller.shift(timedelta(seconds=said - off))
-            off = said
+
+    def follow() -> None:
+        nonlocal off
+        while True:
+            time.sleep(LOOK_EVERY_S)
+            said = _read(place)
+            if said != off:
+                traveller.shift(timedelta(seconds=said - off))
+                off = said
+
+    def watch() -> None:
+        threading.Thread(target=follow, name="test clock", daemon=True).start()
+
+    watch()
+    os.register_at_fork(after_in_child=watch)
 
 
-def read(place: Path) -> float:
+def _read(place: Path) -> float:
     return float(place.read_text())
 
 
-def begin() -> None:
-    place = Path(os.environ["BONUS_TEST_CLOCK"])
-    threading.Thread(target=follow, args=(place,), name="test clock", daemon=True).start()
-
-
 if "BONUS_TEST_CLOCK" in os.environ:
-    begin()
-    os.register_at_fork(after_in_child=begin)
+    begin(Path(os.environ["BONUS_TEST_CLOCK"]))
