@@ -152,6 +152,7 @@ TROUBLES: list[Trouble] = [
     put_clock_forward,
     restart_postgres,
     stop_worker,
+    all_sleep_for_a_week,
 ]
 
 

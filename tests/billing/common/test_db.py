@@ -56,6 +56,26 @@ async def test_the_application_has_its_own_role(shared_database: TestDatabase) -
     await connection.close()
 
 
+async def test_a_transaction_that_falls_silent_is_ended_and_lets_go(
+    shared_database: TestDatabase,
+) -> None:
+    """A process that was stopped, or whose machine is gone, holds nobody up."""
+    stopped = Database(shared_database.url, size=1, idle_s=1)
+    other = Database(shared_database.url, size=1)
+    lock = "SELECT pg_advisory_xact_lock(7, 7)"
+
+    async def fall_silent() -> None:
+        async with stopped.transaction(timeout_s=30) as tx:
+            await tx.execute(text(lock))
+            await other.fetch(lock, timeout_s=10)
+            await tx.execute(text("SELECT 1"))
+
+    with pytest.raises(Overloaded):
+        await fall_silent()
+    await stopped.close()
+    await other.close()
+
+
 async def test_a_killed_server_is_overloaded_and_found_again(
     line: FaultyLine, through: Database
 ) -> None:

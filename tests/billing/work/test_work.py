@@ -97,6 +97,28 @@ async def test_waiting_scenarios_and_queued_jobs_are_seen(
     assert (dead["count"], dead["error"]) == (2, "broken")
 
 
+async def test_a_campaign_that_failed_waits_for_a_person(
+    chain: Chain, superuser: asyncpg.Connection[Any]
+) -> None:
+    body = {"code": "gift", "name": "A gift", "audience": {"tag": "vip"}, "points": "10.00"}
+    made = await (await chain.client()).post("/v1/campaigns", json=body)
+    assert made.status_code == 201, made.text
+    await superuser.execute(
+        "UPDATE billing.campaigns SET state = 'failed', failure = 'The program has ended.'"
+    )
+    found = await work(chain)
+    dead = of(found, "dead", "campaigns")
+    assert (dead["count"], dead["error"]) == (1, "The program has ended.")
+    assert any(one.startswith("campaigns: 1 wait for a person.") for one in found["problems"])
+
+
+async def test_nothing_is_shown_twice(chain: Chain) -> None:
+    found = await work(chain)
+    for section in ("waiting", "dead"):
+        names = [one["name"] for one in found[section]]
+        assert len(set(names)) == len(names)
+
+
 async def test_a_customer_set_aside_is_a_problem_and_no_lag(
     chain: Chain, superuser: asyncpg.Connection[Any]
 ) -> None:

@@ -1,0 +1,29 @@
+"""When messages are sent, whatever the clock on the wall does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from workers.scheduler import hurry
+
+NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
+
+
+async def test_a_clock_that_is_set_back_holds_up_no_message() -> None:
+    """What was planned by the old time is sent now; what comes soon, when it comes."""
+    schedule = AsyncIOScheduler(timezone=UTC)
+    for name, in_s in (("stuck", 3600 + 20), ("soon", 20)):
+        schedule.add_job(
+            print,
+            IntervalTrigger(seconds=30),
+            id=name,
+            next_run_time=NOW + timedelta(seconds=in_s),
+        )
+    schedule.start(paused=True)
+    hurry(schedule, NOW)
+    planned = {job.id: job.next_run_time for job in schedule.get_jobs()}
+    assert planned == {"stuck": NOW, "soon": NOW + timedelta(seconds=20)}
+    schedule.shutdown(wait=False)
