@@ -74,6 +74,8 @@ FLOWS: Final[tuple[Flow, ...]] = (
     ("adjust", "deferred", "adjustment"),
     ("transfer", "available", "clearing"),
     ("transfer", "clearing", "available"),
+    ("transfer", "deferred", "clearing"),
+    ("transfer", "clearing", "deferred"),
 )
 """The only flows there are; the same table is a CHECK of `ledger.postings`."""
 

@@ -22,7 +22,7 @@ from ledger.draft import Draft
 from ledger.errors import Refusal
 from ledger.flows import Account, Kind
 from ledger.granting import new_lot
-from ledger.model import Hold, points_text
+from ledger.model import Hold, Lot, points_text
 from ledger.reclaim import reclaim
 
 
@@ -99,19 +99,29 @@ def adjust(draft: Draft, step: Adjust) -> None:
 
 
 def transfer(draft: Draft, arrival: Draft, step: Transfer) -> None:
-    """available → clearing here, clearing → available there; lots keep their terms."""
-    amount = _affordable(draft, step.points, None)
-    for lot, part in take(draft.state.lots.values(), amount, step.order):
-        draft.post("transfer", "available", "clearing", part, lot)
-        grant = Grant(
-            lot.bucket,
-            ((None, part),),
-            lot.active_from,
-            lot.expires_at,
-            lot.program,
-            lot.program_version,
-        )
-        arrival.post("transfer", "clearing", "available", part, new_lot(arrival, grant))
+    """available → clearing here, clearing → available there, and so with what is deferred; lots
+    keep their terms."""
+    lots = [one for one in draft.state.lots.values() if step.lots is None or one.id in step.lots]
+    at_most = None if step.lots is None else sum(lot.available for lot in lots)
+    amount = _affordable(draft, step.points, at_most)
+    for lot, part in take(lots, amount, step.order):
+        _move(draft, arrival, lot, part, "available")
+    if step.deferred:
+        for lot in sorted((lot for lot in lots if lot.deferred), key=lambda one: one.id):
+            _move(draft, arrival, lot, lot.deferred, "deferred")
+
+
+def _move(draft: Draft, arrival: Draft, lot: Lot, part: int, account: Account) -> None:
+    draft.post("transfer", account, "clearing", part, lot)
+    grant = Grant(
+        lot.bucket,
+        ((None, part),),
+        lot.active_from,
+        lot.expires_at,
+        lot.program,
+        lot.program_version,
+    )
+    arrival.post("transfer", "clearing", account, part, new_lot(arrival, grant))
 
 
 def _affordable(draft: Draft, points: int | Literal["max"], at_most: int | None) -> int:
