@@ -19,10 +19,10 @@ def balance_document(
     """The balance of `state`, which is the customer as of `at` (B21, B22, C32).
 
     `base` and `promo` add up to `available`; `spendable` is what may be redeemed now: a debt
-    comes first. `future_accruals` and `awaiting_verification` add up to `deferred`. `expiring` is
-    the part of `available` that has an end, and `holds` add up to `held`; both are left out when
-    `complete` is false: the state then knows deferred lots only. Amounts are decimal strings,
-    times are of `zone`.
+    comes first. `future_accruals` and `awaiting_verification` (left out when
+    nothing waits) add up to `deferred`. `expiring` is the part of `available` that has an end, and
+    `holds` add up to `held`; both are left out when `complete` is false: the state then knows
+    deferred lots only. Amounts are decimal strings, times are of `zone`.
     """
     document: Document = {
         "customer_id": state.customer_id,
@@ -35,8 +35,9 @@ def balance_document(
         "debt": format_amount(state.debt),
         "spendable": format_amount(state.balances.spendable),
         "future_accruals": _future_accruals(state, zone),
-        "awaiting_verification": format_amount(waiting_points(state)),
     }
+    if waiting := waiting_points(state):
+        document["awaiting_verification"] = format_amount(waiting)
     if complete:
         document["expiring"] = _expiring(state, zone)
         document["holds"] = _holds(state, zone)

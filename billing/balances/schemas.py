@@ -66,7 +66,7 @@ class BalanceOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     debt: str
     spendable: str
     future_accruals: list[FutureAccrualOut]
-    awaiting_verification: str
+    awaiting_verification: str | UnsetType = UNSET
     expiring: list[ExpiringOut] | UnsetType = UNSET
     holds: list[OpenHoldOut] | UnsetType = UNSET
 
