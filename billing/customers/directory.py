@@ -11,15 +11,14 @@ from uuid import UUID
 from billing.common.batch import Batcher, Load
 from billing.common.db import Database
 from billing.common.errors import NotFound, Overloaded, ValidationFailed
-from billing.customers.model import Customer, normalise_phone
+from billing.customers.model import STORED, Customer, normalise_phone
 from billing.customers.schemas import CustomerRef
 from billing.customers.vault import Vault
 
 K = TypeVar("K", UUID, bytes, str)
 
 # In the order in which `Customer` takes them.
-_STORED = [name for name in Customer.__struct_fields__ if name != "card_blocked"]
-_FIELDS = ", ".join(f"c.{name}" for name in _STORED)
+_FIELDS = ", ".join(f"c.{name}" for name in STORED)
 # Who was merged into another customer is found there, by whatever name.
 _WHOLE = "billing.customers c ON c.id = coalesce(n.merged_into, n.id)"
 _BY_ID = f"""

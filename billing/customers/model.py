@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -61,6 +61,11 @@ class Customer(msgspec.Struct, frozen=True):
                 "customer_not_verified",
                 "The customer has not confirmed the phone yet; points need a verified customer.",
             )
+
+
+STORED: Final = tuple(name for name in Customer.__struct_fields__ if name != "card_blocked")
+"""The columns a `Customer` is read from, in its order; whether a card is blocked depends on how
+the customer was found."""
 
 
 class Person(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -60,6 +60,13 @@ GROUP BY t.reason
 """
 
 
+_LISTED = text("""
+INSERT INTO billing.campaign_audience (code, customer_id)
+SELECT code, CAST(:into AS uuid) FROM billing.campaign_audience WHERE customer_id = :duplicate
+ON CONFLICT DO NOTHING
+""")
+
+
 async def insert(tx: AsyncConnection, merge: Merge) -> None:
     await tx.execute(customer_merges.insert().values(msgspec.structs.asdict(merge)))
 
@@ -84,11 +91,11 @@ async def of_customer(tx: AsyncConnection, customer_id: UUID) -> list[Merge]:
 
 
 async def point_to(tx: AsyncConnection, merge: Merge) -> None:
-    """Whoever asks for the duplicate, or for who was merged into it before, gets the survivor."""
-    await tx.execute(
-        _POINT_TO,
-        {"duplicate": merge.customer_id, "into": merge.into_id, "at": merge.merged_at},
-    )
+    """Whoever asks for the duplicate, or for who was merged into it before, gets the survivor,
+    who stands on its campaigns' lists, too."""
+    pair = {"duplicate": merge.customer_id, "into": merge.into_id}
+    await tx.execute(_POINT_TO, pair | {"at": merge.merged_at})
+    await tx.execute(_LISTED, pair)
 
 
 async def point_back(tx: AsyncConnection, merge: Merge) -> None:

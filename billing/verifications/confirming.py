@@ -66,7 +66,7 @@ class Confirming:
     ) -> Verification:
         row = await self._records.row(tx, seen.customer_id, lock=True)
         found = await store.read(tx, seen.id, lock=True)
-        if found is None or found.code_mac != seen.code_mac:
+        if found is None or _code(found) != _code(seen):
             raise wrong()
         if found.state == "confirmed":
             return found
@@ -182,3 +182,8 @@ class Confirming:
         of = found.id.bytes + b"phone"
         phone = self._vault.unseal_text(row.id, row.data_key, found.phone_encrypted, of)
         await self._records.change(tx, replace(profile, phone=phone, updated_at=now))
+
+
+def _code(one: Verification) -> bytes | str | None:
+    """What it is confirmed by: another one, once another code was sent."""
+    return one.provider_ref if one.method == "provider" else one.code_mac

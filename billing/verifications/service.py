@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.catalog.service import Catalog
@@ -35,7 +36,7 @@ from billing.verifications.model import (
     same,
     wrong,
 )
-from billing.verifications.schemas import VerificationIn
+from billing.verifications.schemas import MAX_CODE_LENGTH, VerificationIn
 from billing.verifications.sending import Sender, default_language
 from ledger.group import Clock
 from ledger.ids import uuid7
@@ -43,8 +44,9 @@ from ledger.service import utc_now
 
 YES: Final = frozenset(("да", "yes"))
 
-Reply = Literal["confirmed", "wrong_code", "not_open"]
-"""What became of a reply by SMS. `not_open`: nothing waits for one, or more than one thing does."""
+Reply = Literal["confirmed", "wrong_code", "not_understood", "not_open"]
+"""What became of a reply by SMS. `not_understood`: it is no code, and counts as no attempt;
+`not_open`: nothing waits for one, or more than one thing does."""
 
 
 class Verifications:
@@ -131,9 +133,9 @@ class Verifications:
                 await store.change(tx, before.id, state="superseded")
             cashier = f"{principal.key_id}/{new.seller or ''}"
             asked = limits.Asked.of(phone, cashier, shop, limits.counted_address(new.address, peer))
-            sent = await self._sender.send(tx, row, verification, phone, asked, now, gateway)
+            sent = await self._sender.send(tx, row, verification, phone, asked, now)
             await store.insert(tx, sent)
-        return sent, True
+        return await self._called(gateway, sent, phone), True
 
     async def resend(
         self, principal: Principal, verification_id: UUID, peer: str = ""
@@ -145,6 +147,7 @@ class Verifications:
         """
         now = self._clock()
         found = await self._read(verification_id)
+        gateway = self._gateway(found.method)
         async with self._database.transaction() as tx:
             row = await self._records.row(tx, found.customer_id, lock=True)
             old = await store.read(tx, verification_id, lock=True)
@@ -155,8 +158,7 @@ class Verifications:
             phone = await self._target(tx, row, old)
             cashier = f"{principal.key_id}/{old.seller or ''}"
             asked = limits.Asked.of(phone, cashier, old.store, limits.counted_address(None, peer))
-            gateway = self._gateway(old.method)
-            sent = await self._sender.send(tx, row, old, phone, asked, now, gateway)
+            sent = await self._sender.send(tx, row, old, phone, asked, now)
             await store.change(
                 tx,
                 sent.id,
@@ -168,7 +170,25 @@ class Verifications:
                     )
                 },
             )  # fmt: skip
-        return sent
+        return await self._called(gateway, sent, phone)
+
+    async def _called(
+        self, gateway: Gateway | None, sent: Verification, phone: str
+    ) -> Verification:
+        """What was counted, begun by the provider; outside of any transaction, since tills would
+        wait for each other's calls. One that could not be begun is over."""
+        if gateway is None:
+            return sent
+        try:
+            started = await gateway.start(sent.id, phone, sent.language)
+        except Exception:
+            async with self._database.transaction() as tx:
+                await store.change(tx, sent.id, state="superseded")
+            raise
+        mac = None if started.code is None else self._mac(sent, started.code)
+        async with self._database.transaction() as tx:
+            await store.change(tx, sent.id, provider_ref=started.ref, code_mac=mac)
+        return replace(sent, provider_ref=started.ref, code_mac=mac)
 
     async def confirm(self, verification_id: UUID, code: str) -> Verification:
         """Confirm by the code. Again with the same code: the same answer.
@@ -187,6 +207,7 @@ class Verifications:
         """What a message from `phone` confirms: the one verification that is open for it, by its
         code, or by yes where a reply was asked for. Never raises for what the sender wrote."""
         words = text.strip().strip(".!").casefold()
+        code = "".join(words.split())
         try:
             phone_hash = self._vault.phone_hash(normalise_phone(phone, self._region))
         except ValueError:
@@ -200,13 +221,13 @@ class Verifications:
             if words in self._yes and found.method == "sms_reply":
                 await self._settle(found, "reply", None)
                 return "confirmed"
+            if not (code.isascii() and code.isdigit() and len(code) <= MAX_CODE_LENGTH):
+                return "not_understood"
             counted = await self._attempt(found.id)
-            if counted is None or not same(
-                counted.code_mac, self._vault.code_mac(counted.id, words.replace(" ", ""))
-            ):
+            if counted is None or not same(counted.code_mac, self._mac(counted, code)):
                 await self._end(found.id)
                 return "wrong_code"
-            await self._settle(counted, "reply", words.replace(" ", ""))
+            await self._settle(counted, "reply", code)
         except Conflict:
             return "not_open"
         return "confirmed"

@@ -17,7 +17,7 @@ async def test_yes_confirms_what_asked_for_a_reply_and_nothing_else(house: House
     await house.started(asked["id"], method="sms_reply")
     await house.started(told["id"])
     reply = house.services.verifications.confirm_by_reply
-    assert await reply(told["phone"], "да") == "wrong_code"
+    assert await reply(told["phone"], "да") == "not_understood"
     assert await house.status(told["id"]) == "unverified"
     assert await reply(asked["phone"], " Да! ") == "confirmed"
     assert await house.status(asked["id"]) == "verified"
