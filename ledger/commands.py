@@ -127,7 +127,8 @@ class Transfer(Struct, frozen=True):
     """Move points to another customer; lots keep bucket, program and expiry.
 
     `deferred` moves what is not available yet, too, all of it. With `lots` only points of these
-    lots are moved: `max` is then what is left of them.
+    lots are moved: `max` is then what is left of them. With `pays_debt` what arrives pays a debt
+    there first, as an accrual does.
     """
 
     to: UUID
@@ -135,6 +136,7 @@ class Transfer(Struct, frozen=True):
     order: BurnOrder = "expiry"
     deferred: bool = False
     lots: frozenset[UUID] | None = None
+    pays_debt: bool = False
 
 
 class Reverse(Struct, frozen=True):

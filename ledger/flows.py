@@ -76,6 +76,7 @@ FLOWS: Final[tuple[Flow, ...]] = (
     ("transfer", "clearing", "available"),
     ("transfer", "deferred", "clearing"),
     ("transfer", "clearing", "deferred"),
+    ("transfer", "clearing", "debt"),
 )
 """The only flows there are; the same table is a CHECK of `ledger.postings`."""
 

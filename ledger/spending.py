@@ -105,13 +105,16 @@ def transfer(draft: Draft, arrival: Draft, step: Transfer) -> None:
     at_most = None if step.lots is None else sum(lot.available for lot in lots)
     amount = _affordable(draft, step.points, at_most)
     for lot, part in take(lots, amount, step.order):
-        _move(draft, arrival, lot, part, "available")
+        owed = min(part, arrival.state.debt) if step.pays_debt else 0
+        _move(draft, arrival, lot, part, "available", owed)
     if step.deferred:
         for lot in sorted((lot for lot in lots if lot.deferred), key=lambda one: one.id):
             _move(draft, arrival, lot, lot.deferred, "deferred")
 
 
-def _move(draft: Draft, arrival: Draft, lot: Lot, part: int, account: Account) -> None:
+def _move(
+    draft: Draft, arrival: Draft, lot: Lot, part: int, account: Account, owed: int = 0
+) -> None:
     draft.post("transfer", account, "clearing", part, lot)
     grant = Grant(
         lot.bucket,
@@ -121,7 +124,9 @@ def _move(draft: Draft, arrival: Draft, lot: Lot, part: int, account: Account) -
         lot.program,
         lot.program_version,
     )
-    arrival.post("transfer", "clearing", account, part, new_lot(arrival, grant))
+    there = new_lot(arrival, grant)
+    arrival.post("transfer", "clearing", "debt", owed, there)
+    arrival.post("transfer", "clearing", account, part - owed, there)
 
 
 def _affordable(draft: Draft, points: int | Literal["max"], at_most: int | None) -> int:

@@ -137,7 +137,9 @@ class Merges:
         if owed > 0:
             able = (await reads.balance_now(self._ledger, survivor)).balances.spendable
             if able:
-                await self._move(survivor, Transfer(duplicate, min(owed, able)), mark, _AUTHOR)
+                await self._move(
+                    survivor, Transfer(duplicate, min(owed, able), pays_debt=True), mark, _AUTHOR
+                )
 
     async def _move(self, of: UUID, step: Transfer, mark: str, author: str) -> None:
         def complete(outcome: Outcome) -> Completion:

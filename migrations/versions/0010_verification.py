@@ -35,7 +35,8 @@ _NEW_FLOWS = (
     _OLD_FLOWS
     + """,
     ('transfer', 'deferred', 'clearing'),
-    ('transfer', 'clearing', 'deferred')
+    ('transfer', 'clearing', 'deferred'),
+    ('transfer', 'clearing', 'debt')
 """
 )
 

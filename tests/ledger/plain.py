@@ -226,12 +226,17 @@ class PlainCustomer:
         amount: int | None,
         order: str = "expiry",
         deferred: bool = False,
+        pays_debt: bool = False,
     ) -> None:
         amount = self._afford(amount)
         other.tick(self.now)
         with Logged(self, at, self.now), Logged(other, at, self.now):
             for lot, part in self._take(self.lots, amount, order):
-                other._put(other._lot(lot.bucket, at, lot.active, lot.expires), part, lot.active)
+                there = other._lot(lot.bucket, at, lot.active, lot.expires)
+                owed = min(part, other.debt) if pays_debt else 0
+                other.debt -= owed
+                there.put_in += owed
+                other._put(there, part - owed, lot.active)
             for lot in self.lots if deferred else []:
                 if lot.deferred:
                     there = other._lot(lot.bucket, at, lot.active, lot.expires)

@@ -271,16 +271,18 @@ class LedgerMachine(RuleBasedStateMachine):
         )
 
     @precondition(rich)
-    @rule(who=few, share=shares, order=orders, deferred=st.booleans())
-    def transfer(self, who: int, share: int | None, order: BurnOrder, deferred: bool) -> None:
+    @rule(who=few, share=shares, order=orders, more=st.tuples(st.booleans(), st.booleans()))
+    def transfer(
+        self, who: int, share: int | None, order: BurnOrder, more: tuple[bool, bool]
+    ) -> None:
         to = 1 - who
         amount, points = self.wish(who, share)
         self.both(
             who,
             "transfer_out",
             0,
-            c.Transfer(self.ids[to], points, order, deferred),
-            lambda one, at: one.transfer(at, self.plain[self.ids[to]], amount, order, deferred),
+            c.Transfer(self.ids[to], points, order, more[0], None, more[1]),
+            lambda one, at: one.transfer(at, self.plain[self.ids[to]], amount, order, *more),
         )
         self.agree(to)
 

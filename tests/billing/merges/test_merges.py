@@ -171,7 +171,7 @@ async def test_what_comes_to_the_merged_one_later_is_the_survivors_and_so_is_its
     assert await grocer.services.merges.sweep() == 1
     assert (await balance(grocer, survivor["id"]))["available"] == "0.00"
     left = await balance(grocer, duplicate["id"])
-    assert left["spendable"] == "0.00"
+    assert (left["available"], left["debt"]) == ("0.00", "0.00")
     assert await grocer.services.merges.sweep() == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -61,8 +62,6 @@ class Machine(RuleBasedStateMachine):
         self.of_phone += 1
         self.sends += 1
         self.sent_at = World.house.now
-        from datetime import timedelta
-
         self.ends_at = self.sent_at + timedelta(minutes=10)
         assert self.open is not None
         self.last_code = self.codes[self.open] = World.run(World.house.code(self.open))
