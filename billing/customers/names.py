@@ -36,8 +36,9 @@ def beginnings(name: str) -> set[str]:
 
 
 def asked(part: str) -> set[str]:
-    """What a name must have to be the one that is looked for."""
-    return {word[:LONGEST] for word in words_of(part)}
+    """What a name must have to be the one that is looked for. A single letter begins too many
+    names: it is compared with what the rest has found."""
+    return {word[:LONGEST] for word in words_of(part) if len(word) >= SHORTEST}
 
 
 def fits(name: str | None, words: Iterable[str]) -> bool:

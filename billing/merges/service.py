@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -93,11 +93,31 @@ class Merges:
                 found.undone_at, found.undone_by = now, principal.name
                 await store.point_back(tx, found)
                 await record(tx, _told(found, undone=True), now)
-        lots = await store.moved_lots(self._database, found.into_id, found.mark)
-        step = Transfer(found.customer_id, MAX, deferred=True, lots=lots)
+        brought = await store.moved_lots(self._database, found.into_id, [found.mark])
+        step = Transfer(found.customer_id, MAX, deferred=True, lots=frozenset(brought))
         with told():
             await self._move(found.into_id, step, found.mark, principal.name)
+            await self._move_returned(found, set(brought.values()), principal.name)
         return (await self._shown([found]))[0]
+
+    async def _move_returned(self, merge: Merge, terms: set[tuple[Any, ...]], author: str) -> None:
+        """Of a chain undone from its end: what went on to a third customer came back in lots of
+        the same terms. Never more than the merge had moved."""
+        marks = await store.undone_marks(self._database, merge.into_id)
+        moved = await store.moved_points(self._database, [merge])
+        left = moved.get(merge.mark, 0)
+        if not marks or left <= 0:
+            return
+        returned = await store.moved_lots(self._database, merge.into_id, marks)
+        alike = frozenset(lot for lot, of in returned.items() if of in terms)
+        state = await reads.balance_now(self._ledger, merge.into_id)
+        lots = [lot for lot in state.lots.values() if lot.id in alike]
+        available = sum(lot.available for lot in lots)
+        if available + sum(lot.deferred for lot in lots) <= left:
+            step = Transfer(merge.customer_id, MAX, deferred=True, lots=alike)
+        else:
+            step = Transfer(merge.customer_id, min(available, left), lots=alike)
+        await self._move(merge.into_id, step, merge.mark, author)
 
     async def of_customer(self, customer_id: UUID) -> list[MergeOut]:
         """All merges of a customer, of either side, newest first. Raises NotFound."""

@@ -47,9 +47,13 @@ ORDER BY m.id LIMIT $1
 """Merged customers who have points again, or owe what their survivor could pay."""
 
 _MOVED_LOTS = """
-SELECT DISTINCT p.lot_id FROM ledger.transactions t
+SELECT DISTINCT p.lot_id, p.bucket, p.active_from, p.expires_at, p.program, p.program_version
+FROM ledger.transactions t
 JOIN ledger.postings p ON p.customer_id = t.customer_id AND p.version = t.version
-WHERE t.customer_id = $1 AND t.kind = 'transfer_in' AND t.reason = $2
+WHERE t.customer_id = $1 AND t.kind = 'transfer_in' AND t.reason = ANY($2)
+"""
+_UNDONE = """
+SELECT id FROM billing.customer_merges WHERE customer_id = $1 AND undone_at IS NOT NULL
 """
 _MOVED_POINTS = """
 SELECT t.reason, sum(CASE WHEN t.kind = 'transfer_out' THEN p.amount ELSE -p.amount END) AS points
@@ -113,9 +117,18 @@ async def unsettled(database: Database, limit: int) -> list[tuple[UUID, UUID, UU
     return [tuple(row) for row in await database.fetch(_UNSETTLED, limit)]
 
 
-async def moved_lots(database: Database, survivor: UUID, mark: str) -> frozenset[UUID]:
-    """The survivor's lots that a merge brought."""
-    return frozenset(row[0] for row in await database.fetch(_MOVED_LOTS, survivor, mark))
+async def moved_lots(
+    database: Database, survivor: UUID, marks: Sequence[str]
+) -> dict[UUID, tuple[Any, ...]]:
+    """The survivor's lots that merges brought, with their terms."""
+    rows = await database.fetch(_MOVED_LOTS, survivor, marks)
+    return {row[0]: tuple(row)[1:] for row in rows}
+
+
+async def undone_marks(database: Database, customer_id: UUID) -> list[str]:
+    """The marks of merges by which the customer was another one for a while: their undoing brought
+    points back in lots of its own."""
+    return [f"merge {row['id']}" for row in await database.fetch(_UNDONE, customer_id)]
 
 
 async def moved_points(database: Database, merges: Sequence[Merge]) -> dict[str, int]:
