@@ -102,8 +102,14 @@ def transfer(draft: Draft, arrival: Draft, step: Transfer) -> None:
     """available → clearing here, clearing → available there, and so with what is deferred; lots
     keep their terms."""
     lots = [one for one in draft.state.lots.values() if step.lots is None or one.id in step.lots]
-    at_most = None if step.lots is None else sum(lot.available for lot in lots)
-    amount = _affordable(draft, step.points, at_most)
+    there = sum(lot.available for lot in lots)
+    if step.lots is not None and step.points != MAX and step.points > there:
+        raise Refusal(
+            "insufficient_points",
+            f"{points_text(there)} points may be moved; {points_text(step.points)} were to be.",
+            available=there,
+        )
+    amount = _affordable(draft, step.points, None if step.lots is None else there)
     for lot, part in take(lots, amount, step.order):
         owed = min(part, arrival.state.debt) if step.pays_debt else 0
         _move(draft, arrival, lot, part, "available", owed)
