@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import statistics
 import time
 from typing import Any
+
+import pytest
+from sqlalchemy import event
 
 from billing.common.settings import Settings
 from billing.common.settings_values import limits
@@ -97,8 +101,29 @@ async def test_the_cost_of_a_day_has_a_cap(settings: Settings) -> None:
         assert told[-1].json()["limit"] == "cost"
 
 
+async def test_known_and_unknown_phones_are_worked_on_alike(house: House) -> None:
+    """The very same statements, in the same order: whoever measures finds no difference."""
+    engine = house.services.database.engine.sync_engine
+    mine, taken = [await house.verified() for _ in range(2)], await house.customer()
+    house.later(minutes=5)
+    run: list[list[str]] = []
+
+    def note(*args: Any) -> None:
+        run[-1].append(str(args[2]))
+
+    event.listen(engine, "before_cursor_execute", note)
+    for customer, phone in zip(mine, (taken["phone"], house.phone()), strict=True):
+        run.append([])
+        answer = await house.start(customer["id"], "phone_change", role="site", phone=phone)
+        assert answer.status_code == 201
+    event.remove(engine, "before_cursor_execute", note)
+    known, unknown = run
+    assert len(known) > 5
+    assert known == unknown
+
+
 async def test_known_and_unknown_phones_take_the_same_time(house: House) -> None:
-    """The same statements are run for both; the medians lie close beside each other."""
+    """The medians lie beside each other, as far as a busy machine lets them."""
     known = [await house.customer() for _ in range(15)]
     mine = [await house.verified() for _ in range(30)]
     house.later(minutes=5)
@@ -111,7 +136,28 @@ async def test_known_and_unknown_phones_take_the_same_time(house: House) -> None
         took[taken].append(time.perf_counter() - began)
         assert answer.status_code == 201
     fast, slow = sorted(map(statistics.median, took.values()))
-    assert slow < 1.5 * fast + 0.002
+    assert slow < 2 * fast + 0.01
+
+
+async def test_neither_phones_nor_codes_are_logged(
+    house: House, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    customer, phone = await house.verified(), house.phone()
+    house.later(minutes=5)
+    made = await house.start(customer["id"], "phone_change", role="site", phone=phone)
+    verification = made.json()["id"]
+    code = await house.code(verification)
+    await house.confirm(verification, wrong(code))
+    await house.resend(verification)
+    await house.services.verifications.confirm_by_reply(phone, f"{code} ?")
+    await house.confirm(verification, code)
+    await house.services.consents.withdraw_messages(phone)
+    told = capsys.readouterr()
+    logged = "\n".join((caplog.text, told.out, told.err))
+    assert "verifications" in logged, "requests are logged by the client of the test at least"
+    for secret in (phone, phone[1:], customer["phone"], code, wrong(code)):
+        assert secret not in logged
 
 
 async def test_a_name_puts_nothing_into_a_text(house: House) -> None:
