@@ -7,7 +7,7 @@ transaction (a transfer becomes two). Steps are values; `ledger.decide` gives th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -20,6 +20,9 @@ from ledger.state import CorrectionTarget, CustomerState
 
 MAX: Final = "max"
 """Redeem what there is, up to `at_most`."""
+
+WAITING: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""`active_from` of points that wait for an `ActivateWaiting`, not for a date."""
 
 Share = tuple[str | None, int]
 """Points that belong to one product group (or to none): (group code, 1/100 points)."""
@@ -34,7 +37,8 @@ IfSpent = Literal["debt", "floor", "refuse"]
 class Grant(Struct, frozen=True):
     """One lot to be: its points by product group, its life, and the program that gives it.
 
-    `active_from` None means at once (when it occurred); `expires_at` None means never.
+    `active_from` None means at once (when it occurred), WAITING until it is asked for;
+    `expires_at` None means never.
     """
 
     bucket: Bucket
@@ -51,6 +55,10 @@ class Grant(Struct, frozen=True):
 
 class Accrue(Struct, frozen=True):
     grants: tuple[Grant, ...]
+
+
+class ActivateWaiting(Struct, frozen=True):
+    """Make available what was granted from WAITING on. Refused as `nothing_waiting`."""
 
 
 class Redeem(Struct, frozen=True):
@@ -116,11 +124,19 @@ class Adjust(Struct, frozen=True):
 
 
 class Transfer(Struct, frozen=True):
-    """Move points to another customer; lots keep bucket, program and expiry."""
+    """Move points to another customer; lots keep bucket, program and expiry.
+
+    `deferred` moves what is not available yet, too, all of it. With `lots` only points of these
+    lots are moved: `max` is then what is left of them. With `pays_debt` what arrives pays a debt
+    there first, as an accrual does.
+    """
 
     to: UUID
     points: int | Literal["max"]
     order: BurnOrder = "expiry"
+    deferred: bool = False
+    lots: frozenset[UUID] | None = None
+    pays_debt: bool = False
 
 
 class Reverse(Struct, frozen=True):
@@ -131,7 +147,17 @@ class Reverse(Struct, frozen=True):
 
 
 Step = (
-    Accrue | Redeem | PlaceHold | Capture | Release | Revoke | Restore | Adjust | Transfer | Reverse
+    Accrue
+    | ActivateWaiting
+    | Redeem
+    | PlaceHold
+    | Capture
+    | Release
+    | Revoke
+    | Restore
+    | Adjust
+    | Transfer
+    | Reverse
 )
 
 

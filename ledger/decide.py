@@ -20,7 +20,7 @@ from ledger.draft import Draft
 from ledger.due import roll_forward
 from ledger.errors import Refusal
 from ledger.flows import MAY_HOLD
-from ledger.granting import accrue
+from ledger.granting import accrue, activate_waiting
 from ledger.model import Hold, Transaction
 from ledger.spending import adjust, capture, place_hold, redeem, release, transfer
 from ledger.state import CorrectionTarget, CustomerState
@@ -107,6 +107,7 @@ def _steps(
 
 _STEPS: dict[type, Callable[[Draft, Any], None]] = {
     c.Accrue: accrue,
+    c.ActivateWaiting: activate_waiting,
     c.Redeem: redeem,
     c.PlaceHold: place_hold,
     c.Capture: capture,

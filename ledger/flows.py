@@ -74,6 +74,9 @@ FLOWS: Final[tuple[Flow, ...]] = (
     ("adjust", "deferred", "adjustment"),
     ("transfer", "available", "clearing"),
     ("transfer", "clearing", "available"),
+    ("transfer", "deferred", "clearing"),
+    ("transfer", "clearing", "deferred"),
+    ("transfer", "clearing", "debt"),
 )
 """The only flows there are; the same table is a CHECK of `ledger.postings`."""
 

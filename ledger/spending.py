@@ -24,7 +24,7 @@ from ledger.draft import Draft
 from ledger.errors import Refusal
 from ledger.flows import Account, Kind
 from ledger.granting import new_lot
-from ledger.model import Hold, points_text
+from ledger.model import Hold, Lot, points_text
 from ledger.reclaim import reclaim
 
 
@@ -101,20 +101,40 @@ def adjust(draft: Draft, step: Adjust) -> None:
 
 
 def transfer(draft: Draft, arrival: Draft, step: Transfer) -> None:
-    """available → clearing here, clearing → available there; lots keep terms and place."""
-    amount = _affordable(draft, step.points, None)
-    for lot, part in take(draft.state.lots.values(), amount, step.order):
-        draft.post("transfer", "available", "clearing", part, lot)
-        grant = Grant(
-            lot.bucket,
-            ((None, part),),
-            lot.active_from,
-            lot.expires_at,
-            lot.program,
-            lot.program_version,
+    """available → clearing here, clearing → available there, and so with what is deferred; lots
+    keep their terms and place."""
+    lots = [one for one in draft.state.lots.values() if step.lots is None or one.id in step.lots]
+    there = sum(lot.available for lot in lots)
+    if step.lots is not None and step.points != MAX and step.points > there:
+        raise Refusal(
+            "insufficient_points",
+            f"{points_text(there)} points may be moved; {points_text(step.points)} were to be.",
+            available=there,
         )
-        there = replace(new_lot(arrival, grant), channel=lot.channel, store=lot.store)
-        arrival.post("transfer", "clearing", "available", part, there)
+    amount = _affordable(draft, step.points, None if step.lots is None else there)
+    for lot, part in take(lots, amount, step.order):
+        owed = min(part, arrival.state.debt) if step.pays_debt else 0
+        _move(draft, arrival, lot, part, "available", owed)
+    if step.deferred:
+        for lot in sorted((lot for lot in lots if lot.deferred), key=lambda one: one.id):
+            _move(draft, arrival, lot, lot.deferred, "deferred")
+
+
+def _move(
+    draft: Draft, arrival: Draft, lot: Lot, part: int, account: Account, owed: int = 0
+) -> None:
+    draft.post("transfer", account, "clearing", part, lot)
+    grant = Grant(
+        lot.bucket,
+        ((None, part),),
+        lot.active_from,
+        lot.expires_at,
+        lot.program,
+        lot.program_version,
+    )
+    there = replace(new_lot(arrival, grant), channel=lot.channel, store=lot.store)
+    arrival.post("transfer", "clearing", "debt", owed, there)
+    arrival.post("transfer", "clearing", account, part - owed, there)
 
 
 def _affordable(draft: Draft, points: int | Literal["max"], at_most: int | None) -> int:

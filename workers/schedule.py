@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from workers.actors import POST_DUE, POST_SCENARIOS, RUN_CAMPAIGNS, RUN_JOBS
-from workers.upkeep import FORGET, GIVE_BIRTHDAYS, TELL_EXPIRING
+from workers.upkeep import (
+    FORGET,
+    GIVE_BIRTHDAYS,
+    NAME_CUSTOMERS,
+    SETTLE_MERGES,
+    TELL_EXPIRING,
+)
 from workers.webhooks import DELIVER_WEBHOOKS, DISPATCH_EVENTS, FORGET_DELIVERIES
 
 EVERY_S: Final[Mapping[str, int]] = {
@@ -18,6 +24,8 @@ EVERY_S: Final[Mapping[str, int]] = {
     DELIVER_WEBHOOKS: 10,
     TELL_EXPIRING: 300,
     GIVE_BIRTHDAYS: 1800,
+    SETTLE_MERGES: 60,
+    NAME_CUSTOMERS: 3600,
     FORGET: 3600,
     FORGET_DELIVERIES: 3600,
 }

@@ -1,4 +1,5 @@
-"""What the days bring: notices of expiry, birthdays, and forgetting what is old."""
+"""What the days bring: notices of expiry, birthdays, points of merged customers, and forgetting
+what is old."""
 
 from __future__ import annotations
 
@@ -13,15 +14,23 @@ from billing.birthdays.service import PASS_TIMEOUT_S, Birthdays
 from billing.catalog.service import Catalog
 from billing.common.db import Database
 from billing.common.settings import Settings
+from billing.customers.search import NameSearch
+from billing.customers.secret import recognise
+from billing.customers.vault import Vault
+from billing.merges.service import Merges
 from billing.notices.service import ExpiryNotices
 from billing.programs.book import ProgramBook
+from billing.verifications import limits
 from billing.work import store as work
 from workers.ledger import OpenLedger
 
 TELL_EXPIRING: Final = "tell_expiring"
 GIVE_BIRTHDAYS: Final = "give_birthdays"
 FORGET: Final = "forget"
+SETTLE_MERGES: Final = "settle_merges"
+NAME_CUSTOMERS: Final = "name_customers"
 STEP: Final = 1000
+FORGET_TIMEOUT_S: Final = 60.0
 CONNECTIONS: Final = 3
 SECOND: Final = 1000
 MINUTE: Final = 60 * SECOND
@@ -49,6 +58,10 @@ class OpenUpkeep(Middleware):
         self.notices = ExpiryNotices(
             database, settings.expiry_notice_days, settings.timezone, clock=ledger.clock
         )
+        vault = Vault(settings.secret_key, key="not compared")
+        self._vault = vault
+        self.names = NameSearch(database, vault)
+        self.merges = Merges(ledger, database, vault)
         self.birthdays = Birthdays(ledger, database, catalog, book, settings.timezone)
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
@@ -70,12 +83,31 @@ class OpenUpkeep(Middleware):
         go_on = self._opened.a_while()
         return await self.birthdays.give(limit=STEP, stopping=lambda: not go_on())
 
+    async def settle_merges(self) -> int:
+        """Points that came to merged customers go to whom they were merged into."""
+        found, handled = STEP, 0
+        while found == STEP and not self._opened.stopping:
+            found = await self.merges.sweep(limit=STEP)
+            handled += found
+        return handled
+
+    async def name_customers(self) -> int:
+        """Customers written before names could be searched are made findable."""
+        if self._database is None or not await recognise(self._database, self._vault):
+            return 0
+        handled = 0
+        while not self._opened.stopping and (found := await self.names.index()):
+            handled += found
+        return handled
+
     async def forget(self) -> None:
-        """Drop old runs, and notices of what has long expired."""
+        """Drop old runs, counters of codes, and notices of what has long expired."""
         if self._database is None:
             raise RuntimeError("upkeep is done in a running worker only")
         await self.notices.forget()
         await work.forget(self._database, datetime.now(UTC))
+        async with self._database.transaction(timeout_s=FORGET_TIMEOUT_S) as tx:
+            await limits.forget(tx, datetime.now(UTC))
 
 
 def declare_upkeep(broker: Broker, upkeep: OpenUpkeep) -> None:
@@ -84,6 +116,8 @@ def declare_upkeep(broker: Broker, upkeep: OpenUpkeep) -> None:
         (TELL_EXPIRING, upkeep.tell_expiring),
         (GIVE_BIRTHDAYS, upkeep.give_birthdays),
         (FORGET, upkeep.forget),
+        (SETTLE_MERGES, upkeep.settle_merges),
+        (NAME_CUSTOMERS, upkeep.name_customers),
     ):
         dramatiq.actor(
             broker=broker,

@@ -18,10 +18,14 @@ from billing.catalog.routes import OPERATIONS as CATALOG
 from billing.common.http import Operation, Runtime, bind, request_id_of
 from billing.common.problems import as_problem, problem_answer
 from billing.common.settings import Settings
+from billing.consents.routes import OPERATIONS as CONSENTS
+from billing.customers.card_routes import OPERATIONS as CARDS
 from billing.customers.routes import OPERATIONS as CUSTOMERS
 from billing.finance.routes import OPERATIONS as FINANCE
 from billing.health.routes import OPERATIONS as HEALTH
 from billing.jobs.routes import OPERATIONS as JOBS
+from billing.merges.routes import OPERATIONS as MERGES
+from billing.persons.routes import OPERATIONS as PERSONS
 from billing.programs.routes import OPERATIONS as PROGRAMS
 from billing.quotes.routes import OPERATIONS as QUOTES
 from billing.receipts.routes import OPERATIONS as RECEIPTS
@@ -29,12 +33,18 @@ from billing.redemptions.routes import OPERATIONS as REDEMPTIONS
 from billing.returns.routes import OPERATIONS as RETURNS
 from billing.scenarios.routes import OPERATIONS as EVENTS
 from billing.simulations.routes import OPERATIONS as SIMULATIONS
+from billing.verifications.routes import OPERATIONS as VERIFICATIONS
 from billing.work.routes import OPERATIONS as WORK
 from integrations.webhooks.routes import OPERATIONS as WEBHOOKS
 
 OPERATIONS: list[Operation] = [
     *CATALOG,
     *CUSTOMERS,
+    *CARDS,
+    *MERGES,
+    *CONSENTS,
+    *PERSONS,
+    *VERIFICATIONS,
     *PROGRAMS,
     *SIMULATIONS,
     *CAMPAIGNS,

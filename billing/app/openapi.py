@@ -52,6 +52,7 @@ _DEMO_CODES = {
 _TAGS = {
     "Catalog": "Channels, stores, product groups and products, by the chain's own codes.",
     "Customers": "Registering, finding and changing customers; personal data is kept encrypted.",
+    "Verification": "Codes by SMS: the phone is the customer's, and the customer agrees.",
     "Programs": "What earns points: drafts, published versions that never change, archive.",
     "Campaigns": "Points for many customers at a time, once or by a calendar.",
     "Webhooks": "Events sent to your own services, signed, and what became of them.",
@@ -117,6 +118,7 @@ _REFUSALS: dict[int, tuple[str, str]] = {
     413: ("validation_failed", "The body is too large."),
     415: ("unsupported_media_type", "The body is not sent as JSON."),
     422: ("idempotency_key_reused", "The Idempotency-Key was used for another request."),
+    429: ("rate_limited", "Too often; repeat after `Retry-After`. `limit` says what is counted."),
     503: ("overloaded", "Too busy, or the database is away; repeat after `Retry-After`."),
 }
 
@@ -270,13 +272,15 @@ def _statuses(declared: Operation) -> list[int]:
         found += [400, 413, 415]
     if declared.idempotent:
         found += [404, 422]
+    if declared.limited:
+        found.append(429)
     return found
 
 
 def _refused(status: int) -> Document:
     codes, words = _REFUSALS[status]
     made = _problem(words, codes.split())
-    if status == 503:
+    if status in (429, 503):
         made["headers"] = {
             "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}
         }

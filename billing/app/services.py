@@ -25,13 +25,19 @@ from billing.catalog.service import Catalog
 from billing.common.db import Database
 from billing.common.metrics import Metrics
 from billing.common.settings import Settings
+from billing.consents.service import Consents
+from billing.customers.cards import Cards
 from billing.customers.directory import CustomerDirectory
+from billing.customers.search import NameSearch
 from billing.customers.secret import SecretGuard, SecretKeyChanged
 from billing.customers.service import Customers
 from billing.customers.vault import Vault
 from billing.health.service import Health
 from billing.jobs.service import Jobs
 from billing.keys.service import ApiKeys
+from billing.merges.service import Merges
+from billing.messages.service import MessageBox
+from billing.persons.service import Persons
 from billing.programs.book import ProgramBook
 from billing.programs.service import Programs
 from billing.quotes.promise import Promises
@@ -44,6 +50,9 @@ from billing.scenarios.service import Events
 from billing.scenarios.store import FirstPurchases
 from billing.scenarios.waiting import WaitingScenarios
 from billing.simulations.service import Simulations
+from billing.verifications.model import Rules
+from billing.verifications.redeeming import RedemptionCodes
+from billing.verifications.service import Verifications
 from billing.work.sampling import WorkSampler
 from billing.work.service import Work
 from integrations.webhooks.guard import guard_of
@@ -66,6 +75,12 @@ class Services:
     keys: ApiKeys
     catalog: Catalog
     customers: Customers
+    cards: Cards
+    names: NameSearch
+    consents: Consents
+    verifications: Verifications
+    merges: Merges
+    persons: Persons
     directory: CustomerDirectory
     health: Health
     guard: SecretGuard
@@ -158,15 +173,18 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         clock,
         timezone=settings.timezone.key,
         tolerance=settings.line_tolerance,
+        unverified=settings.unverified,
     )
+    codes = RedemptionCodes(database, settings.redemption_code_from, clock=clock)
     quotes = Quotes(ledger, checkout, Promises(settings.secret_key))
     timezone = settings.timezone.key
-    sales = Sales(ledger, database, catalog, checkout, quotes.quoted, timezone=timezone)
+    sales = Sales(ledger, database, catalog, checkout, quotes.quoted, codes, timezone=timezone)
     redemptions = Redemptions(
         ledger,
         database,
         catalog,
         checkout,
+        codes,
         timezone=timezone,
         hold_seconds=settings.default_hold_seconds,
     )
@@ -194,6 +212,12 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         approval_points=settings.campaign_approval_points,
         catch_up=timedelta(days=settings.campaign_catch_up_days),
     )
+    region = settings.default_region
+    customers = Customers(database, vault, catalog, region, clock=clock, ledger=ledger)
+    consents = Consents(database, vault, catalog, region, clock=clock)
+    merges = Merges(ledger, database, vault)
+    post = MessageBox(settings.secret_key)
+    rules = Rules(settings.code_limits, settings.code_countries, settings.sms_price)
     return Services(
         settings=settings,
         database=database,
@@ -201,7 +225,15 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         sampler=Sampler(metrics, ledger),
         keys=ApiKeys(database),
         catalog=catalog,
-        customers=Customers(database, vault, catalog, settings.default_region, clock=clock),
+        customers=customers,
+        cards=Cards(database, vault, customers, clock=clock),
+        names=NameSearch(database, vault),
+        consents=consents,
+        verifications=Verifications(database, vault, catalog, post, rules, region, clock=clock),
+        merges=merges,
+        persons=Persons(
+            ledger, database, vault, consents, merges, post.forget_customer, settings.timezone
+        ),
         directory=directory,
         health=Health(database, settings.redis_url, _revisions(), vault),
         guard=SecretGuard(database, vault),
@@ -214,7 +246,9 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         adjustments=adjustments,
         batches=Batches(ledger, catalog, directory, sales, redemptions, returns, adjustments),
         webhooks=Webhooks(database, Seals(settings.secret_key), guard_of(settings), clock=clock),
-        events=Events(ledger, catalog, book, directory, timezone=timezone),
+        events=Events(
+            ledger, catalog, book, directory, timezone=timezone, unverified=settings.unverified
+        ),
         waiting_scenarios=WaitingScenarios(ledger, database, catalog, book, timezone=timezone),
         waker=waker,
         jobs=jobs,

@@ -7,6 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from billing.common.money import format_amount
+from ledger.commands import WAITING
 from ledger.state import CustomerState
 
 Document = dict[str, object]
@@ -18,9 +19,10 @@ def balance_document(
     """The balance of `state`, which is the customer as of `at` (B21, B22, C32).
 
     `base` and `promo` add up to `available`; `spendable` is what may be redeemed now: a debt
-    comes first. `future_accruals` add up to `deferred`. `expiring` is the part of `available`
-    that has an end, and `holds` add up to `held`; both are left out when `complete` is false: the
-    state then knows deferred lots only. Amounts are decimal strings, times are of `zone`.
+    comes first. `future_accruals` and `awaiting_verification` (left out when
+    nothing waits) add up to `deferred`. `expiring` is the part of `available` that has an end, and
+    `holds` add up to `held`; both are left out when `complete` is false: the state then knows
+    deferred lots only. Amounts are decimal strings, times are of `zone`.
     """
     document: Document = {
         "customer_id": state.customer_id,
@@ -34,16 +36,23 @@ def balance_document(
         "spendable": format_amount(state.balances.spendable),
         "future_accruals": _future_accruals(state, zone),
     }
+    if waiting := waiting_points(state):
+        document["awaiting_verification"] = format_amount(waiting)
     if complete:
         document["expiring"] = _expiring(state, zone)
         document["holds"] = _holds(state, zone)
     return document
 
 
+def waiting_points(state: CustomerState) -> int:
+    """Points that become available when the customer is verified, in 1/100."""
+    return sum(lot.deferred for lot in state.lots.values() if lot.active_from == WAITING)
+
+
 def _future_accruals(state: CustomerState, zone: ZoneInfo) -> list[Document]:
     sums: Counter[tuple[datetime, str, str]] = Counter()
     for lot in state.lots.values():
-        if lot.deferred > 0:
+        if lot.deferred > 0 and lot.active_from != WAITING:
             sums[lot.active_from, lot.bucket, lot.program or ""] += lot.deferred
     return [
         {

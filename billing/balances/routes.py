@@ -42,8 +42,9 @@ async def read_customer_balance(call: Call[None, BalanceQuery]) -> Answer:
     recorded by then; with `known_at` alone both are that time. `as_of` may lie ahead.
 
     Points whose day has come are available, and expired ones are gone, at that very instant.
-    `base` and `promo` add up to `available`, `future_accruals` to `deferred`; `spendable` is
-    `available` less `debt`. A sale recorded late may leave a past balance below zero.
+    `base` and `promo` add up to `available`, `future_accruals` and what is
+    `awaiting_verification` to `deferred`; `spendable` is `available` less `debt`. A sale recorded
+    late may leave a past balance below zero.
     """
     customer_id = await _customer(call)
     return Answer.json(

@@ -66,6 +66,7 @@ class BalanceOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     debt: str
     spendable: str
     future_accruals: list[FutureAccrualOut]
+    awaiting_verification: str | UnsetType = UNSET
     expiring: list[ExpiringOut] | UnsetType = UNSET
     holds: list[OpenHoldOut] | UnsetType = UNSET
 
@@ -103,7 +104,8 @@ class LotsQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
 
 
 class LotOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """`points` were given; `redeemed` is net of what was restored."""
+    """`points` were given; `redeemed` is net of what was restored. `available_from` null: from
+    when the customer is verified."""
 
     id: UUID
     bucket: str
@@ -113,7 +115,7 @@ class LotOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     held: str
     redeemed: str
     revoked: str
-    available_from: datetime
+    available_from: datetime | None
     expires_at: datetime | None
     program: str | None
     program_version: int | None

@@ -17,6 +17,7 @@ from billing.common.db import ANSWER_TIMEOUT_S
 from billing.common.money import format_amount
 from billing.common.wire import encode_cursor
 from ledger import reads
+from ledger.commands import WAITING
 from ledger.due import roll_forward
 from ledger.model import Hold, Lot
 from ledger.reads import StatementItem
@@ -129,7 +130,7 @@ def _lot(lot: Lot, zone: ZoneInfo) -> LotOut:
         held=format_amount(lot.held),
         redeemed=format_amount(lot.redeemed),
         revoked=format_amount(lot.revoked),
-        available_from=lot.active_from.astimezone(zone),
+        available_from=None if lot.active_from == WAITING else lot.active_from.astimezone(zone),
         expires_at=lot.expires_at.astimezone(zone) if lot.expires_at else None,
         program=lot.program,
         program_version=lot.program_version,

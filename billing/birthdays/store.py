@@ -10,18 +10,19 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.common.db import Database
-from billing.customers.model import Customer
+from billing.customers.model import STORED, Customer
 
 ADVISORY_LOCK: Final = 0x626F6E7573_08
 """One pass at a time ("bonus", 8): a second one would only find that all is given."""
 
 _TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(:lock)")
 
-_FIELDS = ", ".join(f"c.{name}" for name in Customer.__struct_fields__)
+_FIELDS = ", ".join(f"c.{name}" for name in STORED)
 BORN_ON: Final = f"""
 SELECT {_FIELDS} FROM billing.customers c
 WHERE (EXTRACT(month FROM c.birth_date) * 100 + EXTRACT(day FROM c.birth_date))::integer = $1
-  AND c.birth_date IS NOT NULL AND c.status = 'verified' AND c.id > $2
+  AND c.birth_date IS NOT NULL AND c.status = 'verified' AND c.merged_into IS NULL
+  AND c.id > $2
 ORDER BY c.id LIMIT $3
 """
 PAGE_TIMEOUT_S: Final = 30.0

@@ -8,20 +8,21 @@ from typing import Final
 from uuid import UUID
 
 from billing.common.db import Database
-from billing.customers.model import Customer
+from billing.customers.model import STORED, Customer
 
 FIRST: Final = UUID(int=0)
 """Before all customers."""
 READ_TIMEOUT_S: Final = 30
 
-_FIELDS = ", ".join(f"c.{name}" for name in Customer.__struct_fields__)
+_FIELDS = ", ".join(f"c.{name}" for name in STORED)
 _ALL = f"""
 SELECT {_FIELDS} FROM billing.customers c
-WHERE c.id > $1 AND c.created_at <= $2 ORDER BY c.id LIMIT $3
+WHERE c.id > $1 AND c.created_at <= $2 AND c.merged_into IS NULL ORDER BY c.id LIMIT $3
 """  # noqa: S608
 _LISTED = f"""
 SELECT {_FIELDS} FROM billing.campaign_audience a JOIN billing.customers c ON c.id = a.customer_id
-WHERE a.customer_id > $1 AND c.created_at <= $2 AND a.code = $4 ORDER BY a.customer_id LIMIT $3
+WHERE a.customer_id > $1 AND c.created_at <= $2 AND a.code = $4 AND c.merged_into IS NULL
+ORDER BY a.customer_id LIMIT $3
 """  # noqa: S608
 
 

@@ -39,7 +39,9 @@ _HAS_RUN = "SELECT FROM billing.campaign_runs WHERE code = $1 AND id = $2"
 _PREVIEWS = """
 SELECT id, state, result::text AS result, error FROM billing.jobs WHERE id = ANY($1::uuid[])
 """
-_COUNT_CUSTOMERS = "SELECT count(*) FROM billing.customers WHERE created_at <= $1"
+_COUNT_CUSTOMERS = (
+    "SELECT count(*) FROM billing.customers WHERE created_at <= $1 AND merged_into IS NULL"
+)
 
 _DUE = """
 SELECT code FROM billing.campaigns WHERE state = 'scheduled' AND next_run_at <= $1

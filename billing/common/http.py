@@ -51,7 +51,8 @@ _ONCE = ("Authorization", "Content-Type", "Idempotency-Key")
 
 @dataclass(slots=True)
 class Call(Generic[B, Q]):
-    """One request, authenticated and decoded. `raw` is the body as it came."""
+    """One request, authenticated and decoded. `raw` is the body as it came, `peer` the address
+    the connection comes from."""
 
     principal: Principal
     body: B
@@ -62,6 +63,7 @@ class Call(Generic[B, Q]):
     idempotency_key: str
     request_id: str
     services: Mapping[type, Any]
+    peer: str = ""
 
     def use(self, kind: type[S]) -> S:
         """The running service of that class."""
@@ -90,6 +92,7 @@ class Operation:
     examples: Mapping[str, Any]
     ndjson: bool
     patience_s: float
+    limited: bool
 
 
 def operation(
@@ -107,12 +110,14 @@ def operation(
     examples: Mapping[str, Any] | None = None,
     ndjson: bool = False,
     patience_s: float = deadline.PATIENCE_S,
+    limited: bool = False,
 ) -> Callable[[Handler], Operation]:
     """Declare an operation; see the module.
 
     `path` names its parameters in braces. `conflicts` are the 409 codes it may give. `ndjson`
     takes a list's items a line each, too. `examples` are bodies by name, for the documentation.
-    `patience_s` is how long the caller waits once the body is in; then it hears 503.
+    `limited` may be refused as 429. `patience_s` is how long the caller waits once the body is
+    in; then it hears 503.
     """
 
     def declare(handler: Handler) -> Operation:
@@ -132,6 +137,7 @@ def operation(
             examples=examples or {},
             ndjson=ndjson,
             patience_s=patience_s,
+            limited=limited,
         )
 
     return declare
@@ -218,6 +224,7 @@ def _runner(
             idempotency_key=key,
             request_id=request_id,
             services=services,
+            peer=(scope.get("client") or ("", 0))[0],
         )
         # A little later than whoever waits inside: they know better what to say.
         async with asyncio.timeout(deadline.left() + _GRACE_S):

@@ -17,6 +17,7 @@ import msgspec
 
 from billing.common import settings_values as values
 from billing.common.money import parse_amount
+from billing.common.settings_values import Limit, Unverified
 
 T = TypeVar("T")
 
@@ -71,6 +72,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts webhooks may be sent to though their addresses are not of the internet."""
     webhook_disable_days: int
     """After so many days of nothing but failures a webhook subscription is disabled."""
+    unverified: Unverified
+    """What a customer may do whose phone is not confirmed yet."""
+    redemption_code_from: int | None
+    """From so many points a redemption needs a code of the customer, in 1/100; None: never."""
+    code_limits: tuple[Limit, ...]
+    """How often codes are sent, by what is counted."""
+    code_countries: frozenset[str]
+    """Countries whose phones codes are sent to, ISO 3166."""
+    sms_price: int
+    """What a segment of an SMS is reckoned to cost, in 1/100 of money."""
     default_region: str
     """Country of phones written without a code, ISO 3166."""
     log_level: str
@@ -84,6 +95,7 @@ def load_settings(environ: Mapping[str, str], *, needs: Collection[str] = ()) ->
     """Read the settings; the variables named in `needs` must be there. Raises SettingsError."""
     read = _Reader(environ, needs)
     database_url = read("DATABASE_URL", "", values.postgres_url, DATABASE_EXAMPLE)
+    region = read("BONUS_PHONE_REGION", "RU", values.region, "RU")
     settings = Settings(
         database_url=database_url,
         owner_database_url=read(
@@ -125,7 +137,15 @@ def load_settings(environ: Mapping[str, str], *, needs: Collection[str] = ()) ->
             "BONUS_WEBHOOK_ALLOWED_HOSTS", "", values.hosts, "crm.internal,10.0.0.5"
         ),
         webhook_disable_days=read("BONUS_WEBHOOK_DISABLE_DAYS", "5", values.between(1, 90), "5"),
-        default_region=read("BONUS_PHONE_REGION", "RU", values.region, "RU"),
+        unverified=read("BONUS_UNVERIFIED", "refuse", values.unverified, "collect"),
+        redemption_code_from=read(
+            "BONUS_REDEMPTION_CODE_FROM", "", values.amount_or_none, "500.00"
+        ),
+        code_limits=read("BONUS_CODE_LIMITS", values.CODE_LIMITS, values.limits, "phone=5/1h"),
+        code_countries=read("BONUS_CODE_COUNTRIES", "", values.regions, "RU,KZ")
+        or frozenset((region,)),
+        sms_price=read("BONUS_SMS_PRICE", "5.00", parse_amount, "3.50"),
+        default_region=region,
         log_level=read("BONUS_LOG_LEVEL", "info", values.log_level, "info"),
     )
     read.find_misspelt()

@@ -10,15 +10,37 @@ import binascii
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final, Literal, NamedTuple, get_args
 from urllib.parse import SplitResult, parse_qs, urlsplit
 from zoneinfo import ZoneInfo
+
+from billing.common.money import parse_amount
 
 _PERIOD = re.compile(
     r"P(?=[1-9])([0-9]{1,2}Y)?([0-9]{1,2}M)?([0-9]{1,3}W)?([0-9]{1,4}D)?", re.ASCII
 )
+_LIMIT = re.compile(r"([a-z]+)=([0-9]{1,9}(?:\.[0-9]{1,2})?)/([0-9]{1,4})(m|h|d)", re.ASCII)
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.ASCII)
 LOG_LEVELS = ("debug", "info", "warning", "error")
 SECRET_BYTES = 32
+
+Unverified = Literal["refuse", "collect", "all"]
+"""What a customer may do who has not confirmed the phone: nothing; collect points that become
+available once verified; all that a verified customer may."""
+Scope = Literal["phone", "cashier", "store", "address", "prefix", "country", "cost"]
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+CODE_LIMITS: Final = (
+    "phone=5/1h,phone=10/1d,cashier=60/1h,store=200/1h,address=60/1h,prefix=60/1h,"
+    "country=5000/1d,cost=10000.00/1d"
+)
+
+
+class Limit(NamedTuple):
+    """At most `most` in `seconds`: sends, of `cost` 1/100 of money."""
+
+    scope: Scope
+    most: int
+    seconds: int
 
 
 def text(value: str) -> str:
@@ -126,6 +148,40 @@ def days_ahead(value: str) -> tuple[int, ...]:
     if not 1 <= len(days) <= 10:
         raise ValueError("must be one to ten whole numbers of days from 1 to 365, or off")
     return tuple(days)
+
+
+def unverified(value: str) -> Unverified:
+    for policy in get_args(Unverified):
+        if value == policy:
+            return policy  # type: ignore[no-any-return]
+    raise ValueError("must be one of refuse, collect, all")
+
+
+def amount_or_none(value: str) -> int | None:
+    return parse_amount(value) if value else None
+
+
+def limits(value: str) -> tuple[Limit, ...]:
+    """`phone=5/1h,cost=100.00/1d`: at most so many within minutes, hours or days."""
+    return tuple(_limit(one.strip()) for one in value.split(",") if one.strip())
+
+
+def _limit(one: str) -> Limit:
+    found = _LIMIT.fullmatch(one)
+    scope = next((known for known in SCOPES if found and found[1] == known), None)
+    wrong = found is None or int(found[3]) == 0 or ("." in found[2] and scope != "cost")
+    if found is None or scope is None or wrong:
+        raise ValueError(
+            f"must be limits such as phone=5/1h with commas between, of {', '.join(SCOPES)}, by "
+            "minutes (m), hours (h) or days (d)"
+        )
+    most = parse_amount(found[2]) if scope == "cost" else int(found[2])
+    return Limit(scope, most, int(found[3]) * {"m": 60, "h": 3600, "d": 86_400}[found[4]])
+
+
+def regions(value: str) -> frozenset[str]:
+    """`RU,KZ`; nothing as none of them."""
+    return frozenset(region(one.strip()) for one in value.split(",") if one.strip())
 
 
 def region(value: str) -> str:

@@ -11,24 +11,30 @@ from uuid import UUID
 from billing.common.batch import Batcher, Load
 from billing.common.db import Database
 from billing.common.errors import NotFound, Overloaded, ValidationFailed
-from billing.customers.model import Customer, normalise_phone
+from billing.customers.model import STORED, Customer, normalise_phone
 from billing.customers.schemas import CustomerRef
 from billing.customers.vault import Vault
 
 K = TypeVar("K", UUID, bytes, str)
 
 # In the order in which `Customer` takes them.
-_FIELDS = ", ".join(f"c.{name}" for name in Customer.__struct_fields__)
-_BY_ID = f"SELECT c.id AS key, {_FIELDS} FROM billing.customers c WHERE c.id = ANY($1::uuid[])"  # noqa: S608
+_FIELDS = ", ".join(f"c.{name}" for name in STORED)
+# Who was merged into another customer is found there, by whatever name.
+_WHOLE = "billing.customers c ON c.id = coalesce(n.merged_into, n.id)"
+_BY_ID = f"""
+SELECT n.id AS key, {_FIELDS}
+  FROM billing.customers n JOIN {_WHOLE}
+ WHERE n.id = ANY($1::uuid[])
+"""  # noqa: S608
 _BY_PHONE = f"""
-SELECT c.phone_hash AS key, {_FIELDS}
-  FROM billing.customers c
- WHERE c.phone_hash = ANY($1::bytea[])
+SELECT n.phone_hash AS key, {_FIELDS}
+  FROM billing.customers n JOIN {_WHOLE}
+ WHERE n.phone_hash = ANY($1::bytea[])
 """  # noqa: S608
 _BY_CARD = f"""
-SELECT k.card AS key, {_FIELDS}
+SELECT k.card AS key, {_FIELDS}, k.blocked_at IS NOT NULL AS card_blocked
   FROM billing.customer_cards k
-  JOIN billing.customers c ON c.id = k.customer_id
+  JOIN billing.customers n ON n.id = k.customer_id JOIN {_WHOLE}
  WHERE k.card = ANY($1::text[])
 """  # noqa: S608
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -12,6 +12,7 @@ import phonenumbers
 
 from billing.common.auth import Role
 from billing.common.errors import Conflict, Forbidden
+from billing.common.settings_values import Unverified
 
 Status = Literal["unverified", "verified", "blocked"]
 Gender = Literal["female", "male", "other"]
@@ -36,16 +37,35 @@ class Customer(msgspec.Struct, frozen=True):
     verified_at: datetime | None = None
     birth_date: date | None = None
     birth_date_since: datetime | None = None
+    card_blocked: bool = False
 
-    def must_be_active(self) -> None:
+    def waits_when_collecting(self, policy: Unverified) -> bool:
+        """Whether points that are earned now wait until the customer is verified. Raises Conflict
+        unless the customer may collect (B20, T50)."""
+        if self.status == "unverified" and policy == "collect" and not self.card_blocked:
+            return True
+        self.must_be_active(policy)
+        return False
+
+    def must_be_active(self, policy: Unverified = "refuse") -> None:
         """Raise Conflict unless the customer may collect and spend points (B20)."""
         if self.status == "blocked":
             raise Conflict("customer_blocked", "The customer is blocked; support can unblock.")
-        if self.status != "verified":
+        if self.card_blocked:
+            raise Conflict(
+                "customer_blocked",
+                "This card is blocked; the customer has to show another one, or name the phone.",
+            )
+        if self.status != "verified" and policy != "all":
             raise Conflict(
                 "customer_not_verified",
                 "The customer has not confirmed the phone yet; points need a verified customer.",
             )
+
+
+STORED: Final = tuple(name for name in Customer.__struct_fields__ if name != "card_blocked")
+"""The columns a `Customer` is read from, in its order; whether a card is blocked depends on how
+the customer was found."""
 
 
 class Person(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -58,10 +78,11 @@ class Person(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Profile(msgspec.Struct, kw_only=True):
-    """A customer whole."""
+    """A customer whole. Who is erased has no phone any more."""
 
     id: UUID
-    phone: str
+    phone: str | None
+    phone_masked: str
     status: Status
     person: Person
     channel: str | None
@@ -74,6 +95,7 @@ class Profile(msgspec.Struct, kw_only=True):
     updated_at: datetime
     verified_at: datetime | None
     birth_date_since: datetime | None = None
+    merged_into: UUID | None = None
 
 
 @lru_cache(maxsize=10_000)

@@ -6,12 +6,14 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 
 from billing.common.answer import Answer
 from billing.common.auth import ROLES, Principal, Role
 from billing.common.errors import ValidationFailed
 from billing.common.http import Call, Operation, operation
-from billing.customers.model import Profile, mask_phone
+from billing.common.wire import encode_cursor
+from billing.customers.model import Profile
 from billing.customers.schemas import (
     CustomerIn,
     CustomerOut,
@@ -19,12 +21,15 @@ from billing.customers.schemas import (
     CustomerPatch,
     CustomersQuery,
 )
+from billing.customers.search import NameSearch
 from billing.customers.service import Customers
 from billing.scenarios.waiting import WaitingScenarios
 
 READERS: tuple[Role, ...] = tuple(ROLES)
 WRITERS: tuple[Role, ...] = ("pos", "site", "support", "admin")
 _TAG = "Customers"
+TILL_FINDS = 10
+"""How many customers of a name a till is shown: a cashier looks somebody up, not through all."""
 _ANNA = {
     "phone": "+7 916 765-43-21",
     "name": "Anna",
@@ -48,7 +53,7 @@ def shown(profile: Profile, principal: Principal) -> CustomerOut:
     out = CustomerOut(
         id=profile.id,
         status=profile.status,
-        phone_masked=mask_phone(profile.phone),
+        phone_masked=profile.phone_masked,
         channel=profile.channel,
         store=profile.store,
         seller=profile.seller,
@@ -56,6 +61,7 @@ def shown(profile: Profile, principal: Principal) -> CustomerOut:
         created_at=profile.created_at,
         updated_at=profile.updated_at,
         verified_at=profile.verified_at,
+        merged_into=profile.merged_into,
     )
     if principal.role not in WRITERS:
         return out
@@ -83,10 +89,14 @@ async def register(call: Call[CustomerIn]) -> Answer:
 @operation("GET", "/v1/customers", summary="Find a customer", tag=_TAG, may=READERS,
            query=CustomersQuery, answers={200: CustomerPage})  # fmt: skip
 async def find(call: Call[None, CustomersQuery]) -> Answer:
-    """By exactly one of `phone`, `card`, `external_id` (`system:value`)."""
+    """By exactly one of `phone`, `card`, `external_id` (`system:value`), `name`. A name is found
+    by the beginnings of its words, whatever their order (`iva an` finds Anna Ivanova), by keys
+    that see personal data; a till gets ten of them, without their phones."""
     query = call.query
-    if (query.phone, query.card, query.external_id).count(None) != 2:
-        raise ValidationFailed.at("/query", "give exactly one of phone, card, external_id")
+    if (query.phone, query.card, query.external_id, query.name).count(None) != 3:
+        raise ValidationFailed.at("/query", "give exactly one of phone, card, external_id, name")
+    if query.name is not None:
+        return await _find_by_name(call, query.name)
     external_id = None
     if query.external_id is not None:
         system, colon, value = query.external_id.partition(":")
@@ -100,6 +110,19 @@ async def find(call: Call[None, CustomersQuery]) -> Answer:
     return Answer.json(CustomerPage(items, None))
 
 
+async def _find_by_name(call: Call[None, CustomersQuery], name: str) -> Answer:
+    call.principal.require(*WRITERS)
+    at_till = call.principal.role == "pos"
+    limit = min(call.query.limit, TILL_FINDS) if at_till else call.query.limit
+    after = call.query.after(UUID)
+    found, last = await call.use(NameSearch).find(name, limit, after[0] if after else None)
+    items = [shown(profile, call.principal) for profile in found]
+    if at_till:
+        items = [msgspec.structs.replace(one, phone=UNSET, email=UNSET) for one in items]
+    cursor = None if last is None or at_till else encode_cursor(last)
+    return Answer.json(CustomerPage(items, cursor))
+
+
 @operation("GET", "/v1/customers/{id}", summary="Get a customer", tag=_TAG, may=READERS,
            answers={200: CustomerOut})  # fmt: skip
 async def get(call: Call) -> Answer:
@@ -110,7 +133,8 @@ async def get(call: Call) -> Answer:
 
 @operation("PATCH", "/v1/customers/{id}", summary="Change a customer", tag=_TAG,
            may=("site", "support", "admin"),
-           body=CustomerPatch, answers={200: CustomerOut}, conflicts=("customer_exists",),
+           body=CustomerPatch, answers={200: CustomerOut},
+           conflicts=("customer_exists", "customer_merged", "customer_erased"),
            examples={"block": {"status": "blocked"}, "name": {"name": "Anna K."}})  # fmt: skip
 async def change(call: Call[CustomerPatch]) -> Answer:
     """What is left out stays, `null` clears, lists are replaced, `external_ids` are merged.

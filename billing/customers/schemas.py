@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from billing.common.wire import Code
+from billing.common.wire import Code, PageQuery
 from billing.customers.model import Gender, Status
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -82,12 +82,13 @@ class CustomerPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class CustomerOut(msgspec.Struct, kw_only=True):
-    """A customer. Roles without access to personal data get neither phone nor person."""
+    """A customer. Roles without access to personal data get neither phone nor person; of who was
+    erased there is none. `merged_into` has the points and goes on in this one's place."""
 
     id: UUID
     status: Status
     phone_masked: str
-    phone: str | UnsetType = UNSET
+    phone: str | UnsetType | None = UNSET
     name: str | UnsetType | None = UNSET
     birth_date: date | UnsetType | None = UNSET
     email: str | UnsetType | None = UNSET
@@ -101,14 +102,75 @@ class CustomerOut(msgspec.Struct, kw_only=True):
     created_at: datetime
     updated_at: datetime
     verified_at: datetime | None = None
+    merged_into: UUID | None = None
 
 
-class CustomersQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Exactly one of these; `external_id` is `system:value`."""
+class CustomersQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
+    """Exactly one of these; `external_id` is `system:value`, `name` the beginnings of words."""
 
     phone: str | None = None
     card: str | None = None
     external_id: str | None = None
+    name: Annotated[str, msgspec.Meta(min_length=2, max_length=200)] | None = None
+
+
+class CardIn(msgspec.Struct, forbid_unknown_fields=True):
+    """A further card of the customer."""
+
+    card: Code
+
+
+class CardPatch(msgspec.Struct, forbid_unknown_fields=True):
+    """A lost card is blocked: whoever shows it gets nothing."""
+
+    blocked: bool
+
+
+class CardOut(msgspec.Struct):
+    card: str
+    blocked_at: datetime | None
+
+
+class CardPage(msgspec.Struct):
+    items: list[CardOut]
+    next_cursor: str | None
+
+
+class MergeIn(msgspec.Struct, forbid_unknown_fields=True):
+    """The customer who stays, and why they are the same person."""
+
+    into: UUID
+    reason: Text
+
+
+class MergeOut(msgspec.Struct, kw_only=True):
+    """A merge of `customer_id` into `into`. `points` were moved by what is told here."""
+
+    id: UUID
+    customer_id: UUID
+    into: UUID
+    reason: str
+    author: str
+    merged_at: datetime
+    undone_at: datetime | None
+    undone_by: str | None
+    points: str
+
+
+class MergePage(msgspec.Struct):
+    items: list[MergeOut]
+    next_cursor: str | None
+
+
+class EraseIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Why the person's data is erased, such as the number of the request."""
+
+    reason: Text
+
+
+class ErasedOut(msgspec.Struct):
+    customer_id: UUID
+    erased_at: datetime
 
 
 class CustomerPage(msgspec.Struct):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billing.catalog.service import Catalog
 from billing.common.auth import Principal
 from billing.common.db import Database
-from billing.common.errors import Conflict, Forbidden, NotFound, ValidationFailed
+from billing.common.errors import Conflict, Forbidden, ValidationFailed
 from billing.common.wire import composed
-from billing.customers import claims, store
+from billing.customers import claims
 from billing.customers.claims import Claims
 from billing.customers.model import (
     Person,
@@ -28,14 +28,16 @@ from billing.customers.model import (
     mask_phone,
     normalise_phone,
 )
+from billing.customers.records import Records, must_be_changeable, tell_registered, tell_verified
 from billing.customers.schemas import MAX_EXTERNAL_IDS, CustomerIn, CustomerPatch
 from billing.customers.vault import Vault
-from billing.events.schemas import CustomerRegistered, CustomerVerified
-from billing.events.store import record
-from billing.scenarios.store import note_verified
+from ledger import reads
 from ledger.group import Clock
 from ledger.ids import uuid7
-from ledger.service import utc_now
+from ledger.service import Ledger, utc_now
+from ledger.state import CustomerState
+
+T = TypeVar("T")
 
 _KEPT = ("channel", "store", "seller", "tags")
 
@@ -51,12 +53,15 @@ class Customers:
         default_region: str,
         *,
         clock: Clock = utc_now,
+        ledger: Ledger | None = None,
     ) -> None:
         self._database = database
         self._vault = vault
+        self._records = Records(vault)
         self._catalog = catalog
         self._region = default_region
         self._clock = clock
+        self._ledger = ledger
 
     async def register(self, principal: Principal, new: CustomerIn) -> Profile:
         """A new customer. Raises Conflict customer_exists with the owner's `customer_id`."""
@@ -64,9 +69,11 @@ class Customers:
             raise Forbidden(f"Only an admin may register a customer as {new.status}.")
         channel, shop = await self._catalog.place(*principal.bind(new.channel, new.store))
         now = self._clock()
+        phone = self._phone(new.phone)
         profile = Profile(
             id=uuid7(),
-            phone=self._phone(new.phone),
+            phone=phone,
+            phone_masked=mask_phone(phone),
             status=new.status,
             person=_person(Person(), msgspec.structs.asdict(new)),
             channel=channel,
@@ -82,13 +89,14 @@ class Customers:
         )
 
         async def write(tx: AsyncConnection) -> Profile:
-            await store.insert(tx, self._row(profile))
-            await self._write_names(tx, profile)
-            await _tell_registered(tx, profile)
-            await _note_verified(tx, profile)
+            await self._records.insert(tx, profile)
+            await tell_registered(tx, profile)
+            if profile.verified_at is not None:
+                await tell_verified(tx, profile, profile.verified_at, waited=False)
             return profile
 
-        return await self._claiming(self._claims(profile), write)
+        wanted = Claims(self._vault.phone_hash(phone), profile.cards, profile.external_ids)
+        return await self.claiming(wanted, write)
 
     async def change(
         self, principal: Principal, customer_id: UUID, patch: CustomerPatch
@@ -111,25 +119,25 @@ class Customers:
         )
 
         async def write(tx: AsyncConnection) -> Profile:
-            old = await self._read(tx, customer_id, lock=True)
+            old = await self._records.read(tx, customer_id, lock=True)
+            must_be_changeable(old)
             new = _changed(principal, old, given, self._clock())
-            await store.change(tx, self._row(new))
-            await self._write_names(tx, new)
-            if new.verified_at != old.verified_at:
-                await _note_verified(tx, new)
+            await self._records.change(tx, new)
+            if new.verified_at != old.verified_at and new.verified_at is not None:
+                await tell_verified(tx, new, new.verified_at, waited=True)
             return new
 
-        return await self._claiming(wanted, write, customer_id)
+        return await self.claiming(wanted, write, customer_id)
 
     async def get(self, customer_id: UUID) -> Profile:
         """Raises NotFound."""
         async with self._database.transaction() as tx:
-            return await self._read(tx, customer_id)
+            return await self._records.read(tx, customer_id)
 
     async def find(
         self, *, phone: str | None, card: str | None, external_id: tuple[str, str] | None
     ) -> Profile | None:
-        """The customer who has it."""
+        """The customer who has it; whom that one was merged into, if so."""
         wanted = Claims(
             None if phone is None else self._vault.phone_hash(self._phone(phone, "/query/phone")),
             [] if card is None else [composed(card)],
@@ -137,48 +145,32 @@ class Customers:
         )
         async with self._database.transaction() as tx:
             claim = await claims.first_taken(tx, wanted)
-            return None if claim is None else await self._read(tx, claim.customer_id)
+            if claim is None:
+                return None
+            found = await self._records.read(tx, claim.customer_id)
+            survivor = found.merged_into
+            return found if survivor is None else await self._records.read(tx, survivor)
 
-    async def _read(self, tx: AsyncConnection, customer_id: UUID, *, lock: bool = False) -> Profile:
-        row = await store.read(tx, customer_id, lock=lock)
-        if row is None:
-            raise NotFound(f"There is no customer {customer_id}.")
-        phone, person = self._vault.unseal(
-            row.id, row.data_key, row.phone_encrypted, row.person_encrypted
-        )
-        return Profile(
-            phone=phone,
-            person=person,
-            cards=await store.read_cards(tx, customer_id),
-            external_ids=await store.read_external_ids(tx, customer_id),
-            **{name: getattr(row, name) for name in store.OPEN},
-        )
+    async def balance_for_phone(self, phone: str) -> CustomerState | None:
+        """The points of the customer who has the phone, as a till would find them now; None for
+        a phone that nobody has, or whose owner may not ask: not verified, or blocked. Never
+        raises for what cannot be a phone."""
+        if self._ledger is None:
+            raise RuntimeError("balances are told where there is a ledger")
+        try:
+            found = await self.find(phone=phone, card=None, external_id=None)
+        except ValidationFailed:
+            return None
+        if found is None or found.status != "verified":
+            return None
+        return await reads.balance_now(self._ledger, found.id)
 
-    def _row(self, profile: Profile) -> store.Row:
-        sealed = self._vault.seal(profile.id, profile.phone, profile.person)
-        return store.Row(
-            phone_masked=mask_phone(profile.phone),
-            phone_hash=sealed.phone_hash,
-            phone_encrypted=sealed.phone_encrypted,
-            person_encrypted=sealed.person_encrypted,
-            data_key=sealed.data_key,
-            birth_date=profile.person.birth_date,
-            **{name: getattr(profile, name) for name in store.OPEN},
-        )
-
-    async def _write_names(self, tx: AsyncConnection, profile: Profile) -> None:
-        await store.replace_cards(tx, profile.id, profile.cards)
-        await store.replace_external_ids(tx, profile.id, profile.external_ids)
-
-    def _claims(self, profile: Profile) -> Claims:
-        return Claims(self._vault.phone_hash(profile.phone), profile.cards, profile.external_ids)
-
-    async def _claiming(
+    async def claiming(
         self,
         wanted: Claims,
-        write: Callable[[AsyncConnection], Awaitable[Profile]],
+        write: Callable[[AsyncConnection], Awaitable[T]],
         customer_id: UUID | None = None,
-    ) -> Profile:
+    ) -> T:
         """Run `write` in a transaction; when a unique name was taken, say which and by whom."""
         try:
             async with self._database.transaction() as tx:
@@ -202,29 +194,6 @@ class Customers:
             raise ValidationFailed.at(pointer, str(error)) from None
 
 
-async def _tell_registered(tx: AsyncConnection, profile: Profile) -> None:
-    data = CustomerRegistered(
-        customer_id=profile.id, status=profile.status, channel=profile.channel, store=profile.store
-    )
-    await record(tx, data, profile.created_at)
-
-
-async def _note_verified(tx: AsyncConnection, profile: Profile) -> None:
-    if profile.verified_at is not None:
-        data = CustomerVerified(
-            customer_id=profile.id, channel=profile.channel, store=profile.store
-        )
-        await record(tx, data, profile.verified_at)
-        await note_verified(
-            tx,
-            profile.id,
-            channel=profile.channel,
-            store=profile.store,
-            registered_at=profile.created_at,
-            verified_at=profile.verified_at,
-        )
-
-
 def _changed(principal: Principal, old: Profile, given: dict[str, Any], now: datetime) -> Profile:
     """`old` with what was given in its place. Raises Forbidden, ValidationFailed."""
     status: Status = given.get("status", old.status)
@@ -232,7 +201,7 @@ def _changed(principal: Principal, old: Profile, given: dict[str, Any], now: dat
         principal.role, old.status, status, verified_before=old.verified_at is not None
     )
     verified_at = old.verified_at
-    phone = given.get("phone", old.phone)
+    phone: str = given.get("phone") or old.phone or ""
     if phone != old.phone:
         if principal.role not in ("support", "admin"):
             raise Forbidden("Only support and admin may change a customer's phone.")
@@ -257,6 +226,7 @@ def _changed(principal: Principal, old: Profile, given: dict[str, Any], now: dat
     return msgspec.structs.replace(
         old,
         phone=phone,
+        phone_masked=mask_phone(phone),
         status=status,
         person=person,
         cards=cards,

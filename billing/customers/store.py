@@ -18,11 +18,11 @@ class Row(msgspec.Struct, kw_only=True):
 
     id: UUID
     status: Status
-    phone_hash: bytes
+    phone_hash: bytes | None
     phone_masked: str
-    phone_encrypted: bytes
-    person_encrypted: bytes
-    data_key: bytes
+    phone_encrypted: bytes | None
+    person_encrypted: bytes | None
+    data_key: bytes | None
     channel: str | None
     store: str | None
     seller: str | None
@@ -32,11 +32,13 @@ class Row(msgspec.Struct, kw_only=True):
     verified_at: datetime | None
     birth_date: date | None
     birth_date_since: datetime | None
+    name_tokens: list[int] | None
+    merged_into: UUID | None
 
 
 OPEN = (
-    "id", "status", "channel", "store", "seller", "tags",
-    "created_at", "updated_at", "verified_at", "birth_date_since",
+    "id", "status", "phone_masked", "channel", "store", "seller", "tags",
+    "created_at", "updated_at", "verified_at", "birth_date_since", "merged_into",
 )  # fmt: skip
 """The columns that are stored as they are."""
 
@@ -77,9 +79,11 @@ async def read_external_ids(tx: AsyncConnection, customer_id: UUID) -> dict[str,
 
 
 async def replace_cards(tx: AsyncConnection, customer_id: UUID, cards: list[str]) -> None:
-    await tx.execute(delete(customer_cards).where(customer_cards.c.customer_id == customer_id))
+    mine = customer_cards.c.customer_id == customer_id
+    await tx.execute(delete(customer_cards).where(mine, customer_cards.c.card.not_in(cards)))
+    kept = set(await tx.scalars(select(customer_cards.c.card).where(mine)))
     # Sorted: two requests that want the same cards then wait for each other, not both.
-    rows = [{"card": card, "customer_id": customer_id} for card in sorted(cards)]
+    rows = [{"card": card, "customer_id": customer_id} for card in sorted(set(cards) - kept)]
     if rows:
         await tx.execute(customer_cards.insert(), rows)
 

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     CheckConstraint,
     Column,
     Date,
@@ -41,6 +42,11 @@ customers = Table(
     # Also inside the sealed person; here for programs, which look at age and birthday.
     Column("birth_date", Date),
     Column("birth_date_since", DateTime(timezone=True)),
+    # What the sealed name is found by; NULL: nobody has looked at it yet.
+    Column("name_tokens", ARRAY(BigInteger)),
+    # Whose account this one's points went to; who is looked up here is found there.
+    Column("merged_into", Uuid, ForeignKey("billing.customers.id")),
+    Column("erased_at", DateTime(timezone=True)),
     CheckConstraint("status IN ('unverified', 'verified', 'blocked')", name="status"),
     # Who has a birthday: month and day as one number, 1231 on New Year's Eve.
     Index(
@@ -49,6 +55,52 @@ customers = Table(
         "id",
         postgresql_where=text("birth_date IS NOT NULL"),
     ),
+    Index(
+        "customers_name_tokens_idx",
+        "name_tokens",
+        postgresql_using="gin",
+        postgresql_where=text("name_tokens IS NOT NULL"),
+    ),
+    Index(
+        "customers_unnamed_idx",
+        "id",
+        postgresql_where=text("name_tokens IS NULL AND data_key IS NOT NULL"),
+    ),
+    Index(
+        "customers_merged_into_idx",
+        "merged_into",
+        postgresql_where=text("merged_into IS NOT NULL"),
+    ),
+)
+
+customer_merges = Table(
+    "customer_merges",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("customer_id", Uuid, ForeignKey(customers.c.id), nullable=False),
+    Column("into_id", Uuid, ForeignKey(customers.c.id), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("merged_at", DateTime(timezone=True), nullable=False),
+    Column("undone_at", DateTime(timezone=True)),
+    Column("undone_by", Text),
+    CheckConstraint("customer_id <> into_id", name="others"),
+    Index(
+        "customer_merges_standing_idx",
+        "customer_id",
+        unique=True,
+        postgresql_where=text("undone_at IS NULL"),
+    ),
+    Index(None, "into_id"),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("customer_id", Uuid, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),
 )
 
 customer_cards = Table(
@@ -56,6 +108,8 @@ customer_cards = Table(
     metadata,
     Column("card", Text, primary_key=True),
     Column("customer_id", Uuid, ForeignKey(customers.c.id), nullable=False),
+    # A lost card: whoever shows it gets nothing, while the customer goes on with others.
+    Column("blocked_at", DateTime(timezone=True)),
     Index(None, "customer_id"),
 )
 

@@ -180,6 +180,38 @@ class CustomerVerified(CustomerData, frozen=True, kw_only=True):
     store: str | None
 
 
+class CustomerMerged(CustomerData, frozen=True, kw_only=True):
+    """A duplicate was merged into another customer, who has its points from now on; or the merge
+    was undone (`undone`)."""
+
+    TYPE: ClassVar[str] = "customer.merged"
+    into: UUID
+    merge_id: UUID
+    undone: bool
+
+
+class CustomerErased(CustomerData, frozen=True, kw_only=True):
+    """A person's data was erased: erase what you keep of this customer, too."""
+
+    TYPE: ClassVar[str] = "customer.erased"
+
+
+class ConsentGiven(CustomerData, frozen=True, kw_only=True):
+    """A customer agreed to the processing of personal data, or to messages."""
+
+    TYPE: ClassVar[str] = "consent.given"
+    consent_id: UUID
+    kind: Literal["processing", "messages"]
+
+
+class ConsentWithdrawn(CustomerData, frozen=True, kw_only=True):
+    """A customer took a consent back."""
+
+    TYPE: ClassVar[str] = "consent.withdrawn"
+    consent_id: UUID
+    kind: Literal["processing", "messages"]
+
+
 class ProgramPublished(Data, frozen=True, kw_only=True):
     """A version of a program was published, to count from `effective_from` on."""
 
@@ -227,6 +259,10 @@ DATA: dict[str, type[Data]] = {
         ReceiptReturned,
         CustomerRegistered,
         CustomerVerified,
+        CustomerMerged,
+        CustomerErased,
+        ConsentGiven,
+        ConsentWithdrawn,
         ProgramPublished,
         CampaignFinished,
         WebhookTest,

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from billing.catalog.service import Catalog
 from billing.common.auth import Principal
+from billing.common.settings_values import Unverified
 from billing.customers.directory import CustomerDirectory
 from billing.customers.member import member_of
 from billing.customers.model import Customer
@@ -23,20 +24,31 @@ from billing.programs.model import Award, Basket, ProgramVersion, Situation
 from billing.programs.payment import Payable, pay, payable
 from billing.receipts.basket import Place, basket_of, place_of
 from billing.receipts.schemas import ReceiptIn
-from ledger.commands import Fact
+from ledger.commands import WAITING, Fact, Facts, Reading
+
+STATUS = Reading(
+    "billing.customers.status",
+    """
+SELECT n.customer_id, n.name, c.status
+FROM unnest($1::uuid[], $2::text[]) AS n (customer_id, name)
+JOIN billing.customers c ON c.id = n.customer_id
+""",
+)
 
 FirstPurchase = Callable[[UUID], Awaitable[bool]]
 
 
 class Deal(msgspec.Struct, frozen=True):
     """A basket of a customer with all that bears on it. `programs` are those that may give
-    something for these goods; all that run there and then are `running`."""
+    something for these goods; all that run there and then are `running`. What it earns `waits`
+    when the customer has to be verified first."""
 
     customer: Customer
     situation: Situation
     running: Running
     programs: Sequence[ProgramVersion]
     payable: Payable
+    waits: bool = False
 
     @property
     def basket(self) -> Basket:
@@ -48,9 +60,20 @@ class Deal(msgspec.Struct, frozen=True):
         return any(map(limits.is_counted, self.programs))
 
     @property
+    def status_fact(self) -> Fact:
+        """Whether the customer is verified, as it is under the lock."""
+        return Fact(STATUS, self.customer.id, "status")
+
+    def known_by(self, facts: Facts) -> Deal:
+        """The deal for who was verified meanwhile: nothing waits."""
+        verified = facts.get(self.status_fact, ()) == [("verified",)]
+        return replace(self, waits=False) if self.waits and verified else self
+
+    @property
     def facts(self) -> tuple[Fact, ...]:
-        """The counters it depends on."""
-        return limits.facts_of(self.programs, self.situation)
+        """The counters it depends on, and the customer's status where points may wait."""
+        status = (self.status_fact,) if self.waits else ()
+        return (*limits.facts_of(self.programs, self.situation), *status)
 
     def paid(self, points: int) -> list[int]:
         """What so many points pay of each line."""
@@ -61,7 +84,19 @@ class Deal(msgspec.Struct, frozen=True):
     ) -> tuple[Award, ...]:
         """What it earns. With `trace` every program that runs is looked at, and says why."""
         programs = self.programs if trace is None else self.running
-        return calculate(programs, self.situation, paid, used, trace)
+        awards = calculate(programs, self.situation, paid, used, trace)
+        return tuple(map(self._waiting, awards)) if self.waits else awards
+
+    def _waiting(self, award: Award) -> Award:
+        """What would be available at once waits; what comes later has its own day anyway."""
+        at = self.basket.occurred_at
+        parts = [
+            replace(part, available_from=WAITING)
+            if part.available_from is None or part.available_from <= at
+            else part
+            for part in award.parts
+        ]
+        return replace(award, parts=tuple(parts))
 
 
 class Checkout:
@@ -77,6 +112,7 @@ class Checkout:
         *,
         timezone: str,
         tolerance: int,
+        unverified: Unverified = "refuse",
     ) -> None:
         self._catalog = catalog
         self._book = book
@@ -85,6 +121,7 @@ class Checkout:
         self._clock = clock
         self._timezone = timezone
         self._tolerance = tolerance
+        self._unverified = unverified
 
     async def place(self, principal: Principal, channel: str | None, store: str | None) -> Place:
         """Where the request acts. Raises Forbidden, ValidationFailed."""
@@ -98,6 +135,14 @@ class Checkout:
         """The customer named. Raises NotFound."""
         return await self._customers.require(ref)
 
+    def may_collect(self, customer: Customer) -> bool:
+        """Whether what the customer earns waits for the verification. Raises Conflict."""
+        return customer.waits_when_collecting(self._unverified)
+
+    def may_spend(self, customer: Customer) -> None:
+        """Raise Conflict unless the customer may pay with points."""
+        customer.must_be_active(self._unverified)
+
     async def republished(self, basket: Basket, moment: datetime) -> bool:
         """Whether programs of the basket's place were published or archived between its time and
         `moment`."""
@@ -105,7 +150,14 @@ class Checkout:
         place = (basket.channel, basket.store, basket.store_group)
         return book.republished(*place, basket.occurred_at, moment)
 
-    async def deal(self, basket: Basket, customer: Customer, at: datetime | None = None) -> Deal:
+    async def deal(
+        self,
+        basket: Basket,
+        customer: Customer,
+        at: datetime | None = None,
+        *,
+        waits: bool = False,
+    ) -> Deal:
         """What the basket means to the customer; `at`, when it is not when it occurred."""
         if at is not None:
             basket = replace(basket, occurred_at=at)
@@ -121,4 +173,5 @@ class Checkout:
             running,
             running.for_goods(basket),
             payable(book.redemptions(*where), situation),
+            waits,
         )

@@ -40,7 +40,15 @@ def request_of(call: Call[Any, Any], path: str, columns: int = 32) -> SaleReques
     body=SaleIn,
     query=SlipQuery,
     answers={201: SaleOut},
-    conflicts=(*_CONFLICTS, "insufficient_points", "hold_not_open", "hold_expired", "quote_stale"),
+    conflicts=(
+        *_CONFLICTS,
+        "insufficient_points",
+        "hold_not_open",
+        "hold_expired",
+        "quote_stale",
+        "verification_required",
+        "verification_used",
+    ),
     idempotent=True,
     examples={
         "earn": sale_example("0001-000123"),

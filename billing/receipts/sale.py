@@ -8,6 +8,7 @@ calculated in the command's plan, by the same code.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -39,7 +40,9 @@ from billing.receipts.schemas import (
     StatedIn,
 )
 from billing.receipts.slip import Language, slip_of
+from billing.verifications.redeeming import NO_DEMAND, Demand
 from ledger.commands import (
+    WAITING,
     Accrue,
     Answer,
     Capture,
@@ -104,6 +107,7 @@ class Sale:
         payment: Payment,
         stated: Sequence[StatedIn] = (),
         check: Check | None = None,
+        demand: Demand = NO_DEMAND,
     ) -> None:
         self._request = request
         self._place = place
@@ -114,11 +118,14 @@ class Sale:
         self._paid = deal.paid(payment.points)
         self._stated = stated
         self._check = check
+        self._demand = demand
         self._awards: Sequence[Award] = ()
+        self._waits = False
         self._occurred_at = receipt.occurred_at
 
     def command(self) -> Command:
-        planned = not self._stated and (self._check is not None or self._deal.is_counted)
+        counted = not self._stated and (self._check is not None or self._deal.is_counted)
+        planned = counted or self._deal.waits
         if not planned and not self._stated:
             self._awards = self._deal.awards(self._paid)
         place, hold_id = self._place, self._payment.hold_id
@@ -133,7 +140,7 @@ class Sale:
             key=self._request.key,
             fingerprint=self._request.fingerprint(),
             source=store.sale_source(place.channel, place.store, self._receipt.number),
-            claims=self._payment.claims,
+            claims=(*self._payment.claims, *self._demand.claims),
             excludes=self._payment.excludes,
             channel=place.channel,
             store=place.store,
@@ -143,8 +150,10 @@ class Sale:
         )
 
     def _plan(self, view: View) -> tuple[Step, ...]:
-        used = limits.used(view.facts, self._deal.facts)
-        self._awards = self._deal.awards(self._paid, used)
+        deal = self._deal.known_by(view.facts)
+        self._waits = deal.waits
+        if not self._stated:
+            self._awards = deal.awards(self._paid, limits.used(view.facts, deal.facts))
         if self._check is not None:
             self._check(view, self._awards)
         self._seen = view.facts
@@ -170,7 +179,11 @@ class Sale:
         if self._stated:
             weights = [line.amount for line in self._basket.lines]
             return tuple(
-                Grant(s.bucket, by_group(self._basket, split(s.points, weights)))
+                Grant(
+                    s.bucket,
+                    by_group(self._basket, split(s.points, weights)),
+                    WAITING if self._waits else None,
+                )
                 for s in self._stated
                 if s.points
             )
@@ -178,7 +191,9 @@ class Sale:
 
     def _refuse(self, refusal: Refusal) -> Answer:
         source = str(refusal.members.get("source", ""))
-        if refusal.code == "source_exists" and source.startswith("redemption/"):
+        if refusal.code == "source_exists" and source in self._demand.claims:
+            refusal = self._demand.used()
+        elif refusal.code == "source_exists" and source.startswith("redemption/"):
             refusal = Refusal(
                 "receipt_exists", _PAID, transaction_id=refusal.members["transaction_id"]
             )
@@ -196,6 +211,7 @@ class Sale:
             )
             rows += counted
         redeemed = sum(self._paid)
+        self._demand.check(redeemed)
         accruals = self._accruals()
         accrued = sum(one.points for one in self._awards) + sum(s.points for s in self._stated)
         lines = lines_out(self._basket, self._paid, self._awards)
@@ -250,7 +266,9 @@ class Sale:
         zone = ZoneInfo(self._place.timezone)
         at = self._occurred_at.astimezone(zone)
         stated = [
-            AccrualOut(None, None, s.bucket, format_amount(s.points), at, None)
+            AccrualOut(
+                None, None, s.bucket, format_amount(s.points), None if self._waits else at, None
+            )
             for s in self._stated
         ]
         return stated + accruals_out(self._awards, self._basket)
@@ -297,13 +315,16 @@ def accruals_out(awards: Sequence[Award], basket: Basket) -> list[AccrualOut]:
     zone = ZoneInfo(basket.timezone)
     at = basket.occurred_at.astimezone(zone)
 
+    def available(since: datetime | None) -> datetime | None:
+        return None if since == WAITING else since.astimezone(zone) if since else at
+
     def entry(award: Award, part: Part) -> AccrualOut:
         return AccrualOut(
             award.program,
             award.version,
             award.bucket,
             format_amount(part.points),
-            part.available_from.astimezone(zone) if part.available_from else at,
+            available(part.available_from),
             part.expires_at.astimezone(zone) if part.expires_at else None,
         )
 

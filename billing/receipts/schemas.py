@@ -73,10 +73,12 @@ class ReceiptIn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PointsIn(msgspec.Struct, forbid_unknown_fields=True):
-    """Pay so many points, or with a redemption that was held before: one of the two."""
+    """Pay so many points, or with a redemption that was held before: one of the two. Where so
+    many points need a code of the customer, `verification_id` names the one that confirmed it."""
 
     points: Amount | None = None
     redemption_id: UUID | None = None
+    verification_id: UUID | None = None
 
     def __post_init__(self) -> None:
         if (self.points is None) == (self.redemption_id is None):
@@ -117,11 +119,13 @@ class SlipQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AccrualOut(msgspec.Struct):
+    """`available_from` null: from when the customer is verified."""
+
     program: str | None
     version: int | None
     bucket: str
     points: str
-    available_from: datetime
+    available_from: datetime | None
     expires_at: datetime | None
 
 

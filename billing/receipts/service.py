@@ -34,6 +34,7 @@ from billing.receipts.schemas import (
 from billing.redemptions.model import kept_payable
 from billing.redemptions.store import read_redemption, redemption_source
 from billing.returns.stored import returns_of
+from billing.verifications.redeeming import NO_DEMAND, Demand, RedemptionCodes
 from ledger import reads
 from ledger.commands import Command
 from ledger.model import Transaction
@@ -54,6 +55,7 @@ class Sales:
         catalog: Catalog,
         checkout: Checkout,
         quoted: Quoted,
+        codes: RedemptionCodes,
         *,
         timezone: str,
     ) -> None:
@@ -62,6 +64,7 @@ class Sales:
         self._catalog = catalog
         self._checkout = checkout
         self._quoted = quoted
+        self._codes = codes
         self._timezone = timezone
 
     async def prepare(self, request: SaleRequest, body: SaleIn | AccrualIn) -> Command:
@@ -83,26 +86,42 @@ class Sales:
         customer: Customer | None = None
         try:
             customer = await self._checkout.customer(body.customer)
-            customer.must_be_active()
+            waits = self._checkout.may_collect(customer)
+            if redeem is not None and redeem.points != 0:
+                self._checkout.may_spend(customer)
             promise = await self._quoted(quote_id, basket) if quote_id is not None else None
             payment = await self._payment(
                 request, redeem, customer, place, basket, body.receipt.number
             )
+            demand = await self._demand(redeem, customer, payment)
             if stated:
                 payment = Payment()  # What was paid with points does not change what is stated.
         except (NotFound, Conflict) as problem:
             known = customer.id if customer else None
             return request.refusing("receipt", basket.occurred_at, problem, known)
-        deal = await self._checkout.deal(basket, customer, promise[0] if promise else None)
+        at = promise[0] if promise else None
+        deal = await self._checkout.deal(basket, customer, at, waits=waits)
         if payment.allowed is not None:
             deal = replace(deal, payable=payment.allowed)
         self._check_payable(deal, redeem, payment)
         check = promise[1](deal, deal.paid(payment.points)) if promise else None
         try:
-            return Sale(request, place, body.receipt, deal, payment, stated, check).command()
+            sale = Sale(request, place, body.receipt, deal, payment, stated, check, demand)
+            return sale.command()
         except TooManyPoints as refusal:
             conflict = problem_of(refusal)
             return request.refusing("receipt", basket.occurred_at, conflict, customer.id)
+
+    async def _demand(
+        self, redeem: PointsIn | None, customer: Customer, payment: Payment
+    ) -> Demand:
+        """What the payment needs beside points. What was held or paid before was asked then.
+
+        Raises Conflict verification_required for a verification that is not good for it.
+        """
+        if redeem is None or redeem.redemption_id is not None or not payment.points:
+            return NO_DEMAND
+        return await self._codes.demand(customer.id, redeem.verification_id)
 
     def _check_payable(self, deal: Deal, redeem: PointsIn | None, payment: Payment) -> None:
         if payment.points <= deal.payable.total:

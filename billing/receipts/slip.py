@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from billing.balances.model import waiting_points
 from billing.common.money import format_amount
 from billing.receipts.schemas import SlipOut
+from ledger.commands import WAITING
 from ledger.state import CustomerState
 
 Language = Literal["ru", "en"]
@@ -22,6 +24,7 @@ _WORDS: dict[Language, dict[str, str]] = {
         "promo": "в т.ч. акционные",
         "future": "Будущие начисления:",
         "debt": "Долг по бонусам",
+        "waiting": "После подтверждения",
     },
     "en": {
         "card": "Bonus program",
@@ -31,6 +34,7 @@ _WORDS: dict[Language, dict[str, str]] = {
         "promo": "of them promotional",
         "future": "Future points:",
         "debt": "Points owed",
+        "waiting": "Once confirmed",
     },
 }
 _DATES: dict[Language, str] = {"ru": "%d.%m.%Y", "en": "%Y-%m-%d"}
@@ -71,6 +75,8 @@ def slip_of(
         (words["total"], format_amount(state.available)),
         (f"  {words['promo']}", format_amount(state.promo)),
     ]
+    if waiting := waiting_points(state):
+        rows.append((words["waiting"], format_amount(waiting)))
     if state.debt:
         rows.append((words["debt"], format_amount(state.debt)))
     if future:
@@ -97,7 +103,7 @@ def slip_of(
 def _future(state: CustomerState, zone: ZoneInfo) -> Sequence[tuple[datetime, int]]:
     sums: dict[datetime, int] = {}
     for lot in state.lots.values():
-        if lot.deferred:
+        if lot.deferred and lot.active_from != WAITING:
             sums[lot.active_from] = sums.get(lot.active_from, 0) + lot.deferred
     return [(at.astimezone(zone), sums[at]) for at in sorted(sums)]
 

@@ -32,6 +32,8 @@ _ENDINGS = ("hold_not_open", "hold_expired")
         "customer_not_verified",
         "customer_blocked",
         "receipt_exists",
+        "verification_required",
+        "verification_used",
     ),
     idempotent=True,
     examples={

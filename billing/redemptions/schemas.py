@@ -31,7 +31,8 @@ class PointsOrMax(int):
 
 
 class RedemptionIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Points to pay a receipt with: at once (`capture`), or reserved first (`hold`)."""
+    """Points to pay a receipt with: at once (`capture`), or reserved first (`hold`). Where so many
+    points need a code of the customer, `verification_id` names the one that confirmed it."""
 
     customer: CustomerRef
     channel: Code | None = None
@@ -39,6 +40,7 @@ class RedemptionIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     receipt: ReceiptIn
     points: PointsOrMax
     mode: Literal["hold", "capture"] = "capture"
+    verification_id: UUID | None = None
     hold_seconds: Annotated[int, msgspec.Meta(ge=1, le=MAX_HOLD_SECONDS)] | None = None
 
     def __post_init__(self) -> None:

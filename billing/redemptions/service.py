@@ -26,6 +26,7 @@ from billing.redemptions import store
 from billing.redemptions.document import Status, done_document, found_document, moved, own
 from billing.redemptions.model import Held, held_of, kept_lines
 from billing.redemptions.schemas import CaptureIn, PointsOrMax, RedemptionIn, RedemptionOut
+from billing.verifications.redeeming import NO_DEMAND, Demand, RedemptionCodes
 from ledger import reads
 from ledger.commands import (
     MAX,
@@ -59,6 +60,7 @@ class Paying(msgspec.Struct, frozen=True):
     allowed: Payable
     points: int | Literal["max"]
     hold_expires_at: datetime | None
+    demand: Demand
 
     @property
     def mode(self) -> Literal["hold", "capture"]:
@@ -74,6 +76,7 @@ class Redemptions:
         database: Database,
         catalog: Catalog,
         checkout: Checkout,
+        codes: RedemptionCodes,
         *,
         timezone: str,
         hold_seconds: int,
@@ -82,6 +85,7 @@ class Redemptions:
         self._database = database
         self._catalog = catalog
         self._checkout = checkout
+        self._codes = codes
         self._timezone = timezone
         self._hold_seconds = hold_seconds
 
@@ -99,7 +103,8 @@ class Redemptions:
         customer: Customer | None = None
         try:
             customer = await self._checkout.customer(body.customer)
-            customer.must_be_active()
+            self._checkout.may_spend(customer)
+            demand = await self._codes.demand(customer.id, body.verification_id)
         except (NotFound, Conflict) as problem:
             known = customer.id if customer else None
             return request.refusing("redemption", basket.occurred_at, problem, known)
@@ -112,7 +117,9 @@ class Redemptions:
         number = str(body.receipt.number)
         points: int | Literal["max"] = MAX if body.points == PointsOrMax.MAX else int(body.points)
         return _command(
-            Paying(request, customer, place, number, basket, allowed, points, hold_expires_at)
+            Paying(
+                request, customer, place, number, basket, allowed, points, hold_expires_at, demand
+            )
         )
 
     async def capture(self, request: Request, redemption_id: UUID, body: CaptureIn) -> Command:
@@ -202,12 +209,14 @@ def _sale(place: Place, number: str) -> str:
     return sale_source(place.channel, place.store, number)
 
 
-def _refuser(request: Request) -> Callable[[Refusal], Answer]:
+def _refuser(request: Request, demand: Demand = NO_DEMAND) -> Callable[[Refusal], Answer]:
     tell = refuser(request.request_id)
 
     def refuse(refusal: Refusal) -> Answer:
         source = str(refusal.members.get("source", ""))
-        if refusal.code == "source_exists" and source.startswith("sale/"):
+        if refusal.code == "source_exists" and source in demand.claims:
+            refusal = demand.used()
+        elif refusal.code == "source_exists" and source.startswith("sale/"):
             posted = refusal.members["transaction_id"]
             refusal = Refusal("receipt_exists", _SOLD, transaction_id=posted)
         return tell(refusal)
@@ -227,12 +236,13 @@ def _command(paying: Paying) -> Command:
         key=request.key,
         fingerprint=request.fingerprint(),
         source=source if at_once else None,
+        claims=paying.demand.claims,
         excludes=(_sale(place, paying.number),) if at_once else (),
         channel=place.channel,
         store=place.store,
         author=request.principal.name,
         complete=lambda outcome: _complete(paying, outcome),
-        refuse=_refuser(request),
+        refuse=_refuser(request, paying.demand),
     )
 
 
@@ -253,6 +263,7 @@ def _complete(paying: Paying, outcome: Outcome) -> Completion:
     amount = moved(transaction)
     if amount == 0:
         raise Refusal("insufficient_points", "There are no points to redeem.", available=0)
+    paying.demand.check(amount)
     held = Held(
         transaction.id,
         transaction.customer_id,

@@ -14,6 +14,7 @@ from billing.common import deadline
 from billing.common.answer import Answer
 from billing.common.errors import Conflict, FieldError, NotFound, Problem, ValidationFailed
 from billing.common.problems import problem_document
+from billing.common.settings_values import Unverified
 from billing.common.teller import Request, answer_of, carry_out, refuser, told
 from billing.common.wire import encode
 from billing.customers.directory import CustomerDirectory
@@ -68,11 +69,13 @@ class Events:
         customers: CustomerDirectory,
         *,
         timezone: str,
+        unverified: Unverified = "refuse",
     ) -> None:
         self._ledger = ledger
         self._catalog = catalog
         self._book = book
         self._customers = customers
+        self._unverified = unverified
         self._timezone = timezone
 
     async def post(self, request: EventRequest, body: EventIn) -> Answer:
@@ -96,7 +99,7 @@ class Events:
         try:
             self._check(body)
             customer = await self._customers.require(body.customer)
-            customer.must_be_active()
+            customer.must_be_active(self._unverified)
             referred = await self._referred(body, customer)
             spot = await self._spot(request, body, customer)
         except (NotFound, Conflict, ValidationFailed) as problem:
@@ -157,7 +160,7 @@ class Events:
         if referred.id == customer.id:
             raise ValidationFailed.at("/referred", "must be another customer")
         try:
-            referred.must_be_active()
+            referred.must_be_active(self._unverified)
         except Conflict as problem:
             raise Conflict(problem.code, f"Of the referred: {problem.detail}") from None
         return referred

@@ -38,6 +38,9 @@ def waiting_id(customer_id: UUID, event: str) -> UUID:
 BY_VERIFYING: Final = ("registration", "verification")
 """Who is not verified cannot collect (B20): the registration, too, is posted then."""
 
+COLLECTED: Final = "collected"
+"""No event that programs know: points that waited for the verification become available."""
+
 
 async def note_verified(
     tx: AsyncConnection,
@@ -47,9 +50,11 @@ async def note_verified(
     store: str | None,
     registered_at: datetime,
     verified_at: datetime,
+    waited: bool,
 ) -> None:
     """Keep, in the transaction that verifies a customer, what is to be posted after it. Who is
-    verified a second time, with a new phone, gets nothing new."""
+    verified a second time, with a new phone, gets nothing new. With `waited` there may be points
+    that were collected before: they become available, each time."""
     rows = [
         {
             "id": waiting_id(customer_id, event),
@@ -61,6 +66,17 @@ async def note_verified(
         for event, at in zip(BY_VERIFYING, (registered_at, verified_at), strict=True)
     ]
     await tx.execute(insert(scenario_queue).on_conflict_do_nothing(), rows)
+    if waited:
+        collected = {
+            "id": waiting_id(customer_id, COLLECTED),
+            "customer_id": customer_id,
+            "event": COLLECTED,
+            "occurred_at": verified_at,
+            "details": {"channel": channel, "store": store},
+        }
+        again = {"occurred_at": verified_at, "done_at": None, "attempts": 0, "error": None}
+        upsert = insert(scenario_queue).values(collected)
+        await tx.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=again))
 
 
 _COLUMNS = [scenario_queue.c[name] for name in Waiting.__struct_fields__]

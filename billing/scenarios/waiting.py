@@ -21,8 +21,8 @@ from billing.receipts.basket import timezone_of
 from billing.scenarios import store
 from billing.scenarios.model import Spot, situation_of, source_of
 from billing.scenarios.posting import NOTHING, Posting
-from billing.scenarios.store import BY_VERIFYING, Waiting
-from ledger.commands import Command
+from billing.scenarios.store import BY_VERIFYING, COLLECTED, Waiting
+from ledger.commands import ActivateWaiting, Command
 from ledger.errors import Refusal, Unavailable
 from ledger.group import Result
 from ledger.service import Ledger
@@ -63,7 +63,7 @@ class WaitingScenarios:
 
         Never raises: the customer is registered, and the sweep does what was not done here.
         """
-        ids = [store.waiting_id(customer_id, event) for event in BY_VERIFYING]
+        ids = [store.waiting_id(customer_id, event) for event in (*BY_VERIFYING, COLLECTED)]
         patience = deadline.left() - _MARGIN_S
         try:
             async with asyncio.timeout(patience):
@@ -114,6 +114,8 @@ class WaitingScenarios:
 
     async def _command(self, row: Waiting, customer: Customer, book: Book) -> Command | None:
         """The command that posts `row`; None when no program waits for it."""
+        if row.event == COLLECTED:
+            return _activating(row)
         spot = await spot_of(
             self._catalog, row.details["channel"], row.details["store"], self._timezone
         )
@@ -136,10 +138,22 @@ class WaitingScenarios:
         return await self._ledger.execute_many(commands, SWEEP_TIMEOUT_S / 2)
 
 
+def _activating(row: Waiting) -> Command:
+    return Command(
+        customer_id=row.customer_id,
+        kind="activation",
+        occurred_at=row.occurred_at,
+        steps=(ActivateWaiting(),),
+        channel=row.details["channel"],
+        store=row.details["store"],
+        author=_AUTHOR,
+    )
+
+
 def _is_settled(fate: Fate) -> bool:
     """Whether it is posted, was posted before, or gives nothing."""
     if isinstance(fate, Refusal):
-        return fate.code in (NOTHING, "source_exists")
+        return fate.code in (NOTHING, "nothing_waiting", "source_exists")
     return isinstance(fate, Result)
 
 

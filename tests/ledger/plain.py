@@ -126,6 +126,15 @@ class PlainCustomer:
         self.tick(self.now, at)
         return done
 
+    def activate_waiting(self, at: float) -> None:
+        waiting = [lot for lot in self.lots if lot.deferred and lot.active == NEVER]
+        if not waiting:
+            raise No("nothing_waiting")
+        with Logged(self, at, self.now):
+            for lot in waiting:
+                lot.available, lot.deferred = lot.available + lot.deferred, 0
+        self.tick(self.now, at)
+
     def adjust(self, at: float, amount: int, bucket: str) -> Done:
         done = Done("adjustment")
         if amount < 0:
@@ -211,13 +220,28 @@ class PlainCustomer:
         done.reversed = True
 
     def transfer(
-        self, at: float, other: PlainCustomer, amount: int | None, order: str = "expiry"
+        self,
+        at: float,
+        other: PlainCustomer,
+        amount: int | None,
+        order: str = "expiry",
+        deferred: bool = False,
+        pays_debt: bool = False,
     ) -> None:
         amount = self._afford(amount)
         other.tick(self.now)
         with Logged(self, at, self.now), Logged(other, at, self.now):
             for lot, part in self._take(self.lots, amount, order):
-                other._put(other._lot(lot.bucket, at, lot.active, lot.expires), part, lot.active)
+                there = other._lot(lot.bucket, at, lot.active, lot.expires)
+                owed = min(part, other.debt) if pays_debt else 0
+                other.debt -= owed
+                there.put_in += owed
+                other._put(there, part - owed, lot.active)
+            for lot in self.lots if deferred else []:
+                if lot.deferred:
+                    there = other._lot(lot.bucket, at, lot.active, lot.expires)
+                    there.deferred = there.put_in = lot.deferred
+                    lot.deferred = 0
         other.tick(self.now)
 
     # Parts --------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ grants = st.lists(
     st.tuples(
         st.sampled_from(["base", "promo"]),
         amounts,
-        st.one_of(st.none(), st.none(), st.integers(-5, 30)),
+        st.one_of(st.none(), st.none(), st.integers(-5, 30), st.just(NEVER)),
         st.one_of(st.none(), st.integers(1, 200)),
     ),
     min_size=1,
@@ -148,12 +148,14 @@ class LedgerMachine(RuleBasedStateMachine):
         plain: list[Any] = []
         for bucket, amount, delay, life in given:
             active = at if delay is None else at + delay
-            expires = NEVER if life is None else max(active, at) + life
+            born = at if active == NEVER else max(active, at)
+            expires = NEVER if life is None else born + life
+            since = c.WAITING if active == NEVER else World.clock.at(min(active, 10**6))
             real.append(
                 c.Grant(
                     bucket,
                     ((None, amount),),
-                    None if delay is None else World.clock.at(active),
+                    None if delay is None else since,
                     None if life is None else World.clock.at(expires),
                 )
             )
@@ -162,6 +164,16 @@ class LedgerMachine(RuleBasedStateMachine):
             who, "accrual", back, c.Accrue(tuple(real)), lambda one, at: one.accrue(at, plain)
         )
         return self._named(who, result)
+
+    @rule(who=few, back=late)
+    def activate_waiting(self, who: int, back: int) -> None:
+        self.both(
+            who,
+            "activation",
+            back,
+            c.ActivateWaiting(),
+            lambda one, at: one.activate_waiting(at),
+        )
 
     @precondition(rich)
     @rule(target=spent, who=few, back=late, share=shares, order=orders)
@@ -259,16 +271,18 @@ class LedgerMachine(RuleBasedStateMachine):
         )
 
     @precondition(rich)
-    @rule(who=few, share=shares, order=orders)
-    def transfer(self, who: int, share: int | None, order: BurnOrder) -> None:
+    @rule(who=few, share=shares, order=orders, more=st.tuples(st.booleans(), st.booleans()))
+    def transfer(
+        self, who: int, share: int | None, order: BurnOrder, more: tuple[bool, bool]
+    ) -> None:
         to = 1 - who
         amount, points = self.wish(who, share)
         self.both(
             who,
             "transfer_out",
             0,
-            c.Transfer(self.ids[to], points, order),
-            lambda one, at: one.transfer(at, self.plain[self.ids[to]], amount, order),
+            c.Transfer(self.ids[to], points, order, more[0], None, more[1]),
+            lambda one, at: one.transfer(at, self.plain[self.ids[to]], amount, order, *more),
         )
         self.agree(to)
 

@@ -1,0 +1,1 @@
+"""What customers have agreed to, word for word, and what they took back."""

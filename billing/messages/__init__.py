@@ -1,0 +1,1 @@
+"""Messages to customers: queued with what causes them, sent by workers."""
