@@ -22,6 +22,7 @@ from billing.customers.routes import OPERATIONS as CUSTOMERS
 from billing.finance.routes import OPERATIONS as FINANCE
 from billing.health.routes import OPERATIONS as HEALTH
 from billing.jobs.routes import OPERATIONS as JOBS
+from billing.messages.routes import OPERATIONS as MESSAGES
 from billing.programs.routes import OPERATIONS as PROGRAMS
 from billing.quotes.routes import OPERATIONS as QUOTES
 from billing.receipts.routes import OPERATIONS as RECEIPTS
@@ -30,6 +31,7 @@ from billing.returns.routes import OPERATIONS as RETURNS
 from billing.scenarios.routes import OPERATIONS as EVENTS
 from billing.simulations.routes import OPERATIONS as SIMULATIONS
 from billing.work.routes import OPERATIONS as WORK
+from integrations.sms.routes import OPERATIONS as SMS
 from integrations.webhooks.routes import OPERATIONS as WEBHOOKS
 
 OPERATIONS: list[Operation] = [
@@ -47,6 +49,8 @@ OPERATIONS: list[Operation] = [
     *BATCHES,
     *EVENTS,
     *WEBHOOKS,
+    *MESSAGES,
+    *SMS,
     *BALANCES,
     *FINANCE,
     *WORK,

@@ -32,6 +32,9 @@ from billing.customers.vault import Vault
 from billing.health.service import Health
 from billing.jobs.service import Jobs
 from billing.keys.service import ApiKeys
+from billing.messages.sealing import MessageVault
+from billing.messages.service import Messages
+from billing.messages.templates import Templates
 from billing.programs.book import ProgramBook
 from billing.programs.service import Programs
 from billing.quotes.promise import Promises
@@ -46,12 +49,17 @@ from billing.scenarios.waiting import WaitingScenarios
 from billing.simulations.service import Simulations
 from billing.work.sampling import WorkSampler
 from billing.work.service import Work
+from integrations.sms.fleet import Fleet, fleet_of
+from integrations.sms.service import SmsProviders
+from integrations.sms.vault import SmsVault
+from integrations.sms.webhooks import Intake
 from integrations.webhooks.guard import guard_of
 from integrations.webhooks.service import Webhooks
 from integrations.webhooks.signing import Seals
 from ledger.group import Clock
 from ledger.service import Ledger, utc_now
 from workers.actors import RUN_CAMPAIGNS, RUN_JOBS
+from workers.messages import HEAR_MESSAGES
 from workers.waking import Waker
 
 
@@ -84,6 +92,11 @@ class Services:
     lists: Lists
     events: Events
     webhooks: Webhooks
+    messages: Messages
+    templates: Templates
+    fleet: Fleet
+    sms_providers: SmsProviders
+    intake: Intake
     waiting_scenarios: WaitingScenarios
     work: Work
     work_sampler: WorkSampler
@@ -121,6 +134,7 @@ class Services:
             await self.guard.stop()
             await self.health.close()
             await self.waker.close()
+            await self.fleet.close()
             await self.database.close()
 
 
@@ -194,6 +208,8 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         approval_points=settings.campaign_approval_points,
         catch_up=timedelta(days=settings.campaign_catch_up_days),
     )
+    messages = Messages(database, MessageVault(settings.secret_key, vault), clock=clock)
+    sms_vault, fleet = SmsVault(settings.secret_key), fleet_of(settings)
     return Services(
         settings=settings,
         database=database,
@@ -214,6 +230,13 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         adjustments=adjustments,
         batches=Batches(ledger, catalog, directory, sales, redemptions, returns, adjustments),
         webhooks=Webhooks(database, Seals(settings.secret_key), guard_of(settings), clock=clock),
+        messages=messages,
+        templates=Templates(database, clock=clock),
+        fleet=fleet,
+        sms_providers=SmsProviders(
+            database, sms_vault, fleet, messages, settings.default_region, clock=clock
+        ),
+        intake=Intake(database, fleet, sms_vault, partial(waker.wake, HEAR_MESSAGES), clock=clock),
         events=Events(ledger, catalog, book, directory, timezone=timezone),
         waiting_scenarios=WaitingScenarios(ledger, database, catalog, book, timezone=timezone),
         waker=waker,

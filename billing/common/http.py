@@ -21,6 +21,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from litestar import Request
@@ -31,7 +32,7 @@ from typing_extensions import TypeVar as DefaultTypeVar
 from billing.common import deadline
 from billing.common.answer import Answer
 from billing.common.auth import NOBODY, Authenticator, Principal, Role
-from billing.common.body import pass_over, read_body
+from billing.common.body import pass_over, read_body, read_raw
 from billing.common.decoding import decode_body, decode_query
 from billing.common.errors import IdempotencyKeyMissing, ValidationFailed
 from billing.common.problems import as_problem, problem_answer
@@ -47,7 +48,8 @@ _VISIBLE = re.compile(r"[\x21-\x7e]{1,255}")
 
 @dataclass(slots=True)
 class Call(Generic[B, Q]):
-    """One request, authenticated and decoded. `raw` is the body as it came."""
+    """One request, authenticated and decoded. `raw` is the body as it came, `query_string` the
+    query."""
 
     principal: Principal
     body: B
@@ -58,6 +60,7 @@ class Call(Generic[B, Q]):
     idempotency_key: str
     request_id: str
     services: Mapping[type, Any]
+    query_string: bytes = b""
 
     def use(self, kind: type[S]) -> S:
         """The running service of that class."""
@@ -85,6 +88,7 @@ class Operation:
     idempotent: bool
     examples: Mapping[str, Any]
     ndjson: bool
+    raw_bytes: int
     patience_s: float
 
 
@@ -102,12 +106,14 @@ def operation(
     idempotent: bool = False,
     examples: Mapping[str, Any] | None = None,
     ndjson: bool = False,
+    raw_bytes: int = 0,
     patience_s: float = deadline.PATIENCE_S,
 ) -> Callable[[Handler], Operation]:
     """Declare an operation; see the module.
 
     `path` names its parameters in braces. `conflicts` are the 409 codes it may give. `ndjson`
     takes a list's items a line each, too. `examples` are bodies by name, for the documentation.
+    `raw_bytes`: the body is of any type, at most so long, and only `Call.raw` has it.
     `patience_s` is how long the caller waits once the body is in; then it hears 503.
     """
 
@@ -127,6 +133,7 @@ def operation(
             idempotent=idempotent,
             examples=examples or {},
             ndjson=ndjson,
+            raw_bytes=raw_bytes,
             patience_s=patience_s,
         )
 
@@ -181,7 +188,9 @@ def bind(declared: Operation, runtime: Runtime) -> HTTPRouteHandler:
 def _runner(
     declared: Operation, runtime: Runtime
 ) -> Callable[[Scope, Receive, Mapping[bytes, bytes], str], Awaitable[Answer]]:
-    wants_body = declared.body is not None
+    wants_body = declared.body is not None or declared.raw_bytes > 0
+    limit = declared.raw_bytes or runtime.max_body_bytes
+    read = read_raw if declared.raw_bytes else partial(read_body, ndjson=declared.ndjson)
     keys, services = runtime.authenticator, runtime.services
     may, body_type, query_type = declared.may, declared.body, declared.query
 
@@ -198,7 +207,7 @@ def _runner(
         raw = b""
         if wants_body:
             left = deadline.left()
-            raw = await read_body(receive, headers, runtime.max_body_bytes, declared.ndjson)
+            raw = await read(receive, headers, limit)
             deadline.start(left)
         else:
             await pass_over(receive, headers)
@@ -212,6 +221,7 @@ def _runner(
             idempotency_key=key,
             request_id=request_id,
             services=services,
+            query_string=scope["query_string"],
         )
         # A little later than whoever waits inside: they know better what to say.
         async with asyncio.timeout(deadline.left() + _GRACE_S):

@@ -69,6 +69,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts webhooks may be sent to though their addresses are not of the internet."""
     webhook_disable_days: int
     """After so many days of nothing but failures a webhook subscription is disabled."""
+    public_url: str
+    """How the internet reaches the API, without a slash at the end; empty when it does not."""
+    sms_console: bool
+    """Whether messages go to a file while no SMS provider is set up."""
+    sms_allow_http: bool
+    sms_allowed_hosts: frozenset[str]
+    """Hosts of SMS gateways that may be called though their addresses are not of the internet."""
     default_region: str
     """Country of phones written without a code, ISO 3166."""
     log_level: str
@@ -123,6 +130,12 @@ def load_settings(environ: Mapping[str, str], *, needs: Collection[str] = ()) ->
             "BONUS_WEBHOOK_ALLOWED_HOSTS", "", values.hosts, "crm.internal,10.0.0.5"
         ),
         webhook_disable_days=read("BONUS_WEBHOOK_DISABLE_DAYS", "5", values.between(1, 90), "5"),
+        public_url=read("BONUS_PUBLIC_URL", "", values.public_url, "https://bonus.example.ru"),
+        sms_console=read("BONUS_SMS_CONSOLE", "no", values.yes_or_no, "yes"),
+        sms_allow_http=read("BONUS_SMS_ALLOW_HTTP", "no", values.yes_or_no, "yes"),
+        sms_allowed_hosts=read(
+            "BONUS_SMS_ALLOWED_HOSTS", "", values.hosts, "gateway.internal,10.0.0.6"
+        ),
         default_region=read("BONUS_PHONE_REGION", "RU", values.region, "RU"),
         log_level=read("BONUS_LOG_LEVEL", "info", values.log_level, "info"),
     )

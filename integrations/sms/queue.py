@@ -1,0 +1,365 @@
+"""Claiming what is due, and writing down what became of it.
+
+A claim writes an attempt before anything is sent: a sender that is killed leaves it without an
+outcome, and once its lease is over the message is *unknown*, asked about and not repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from math import floor
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from billing.common.db import Database
+from billing.messages import statuses
+from billing.messages.settings import QuietHours, quiet_until
+from integrations.sms import store
+from integrations.sms.fleet import Fleet, console_row
+from integrations.sms.protocol import Accepted, Outcome, Refused, Rejected, Unknown
+from integrations.sms.store import ProviderRow
+from ledger.ids import uuid7
+
+LEASE_S: Final = 60
+"""Three times what a request may take."""
+ROUNDS: Final = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 1800, 3600, 7200))
+"""After every provider refused: how long until they are all tried again. Then it is dead."""
+FIRST_QUESTION: Final = timedelta(seconds=5)
+FIRST_LOOK: Final = timedelta(minutes=2)
+"""When one that was accepted is asked about, if no report came."""
+LONGEST_PAUSE: Final = timedelta(minutes=10)
+BUSY: Final = timedelta(seconds=5)
+_PAUSES: Final = {"provider": 30.0, "refused": 2.0}
+RECOVERED_AT_ONCE: Final = 100
+EXPIRED_AT_ONCE: Final = 1000
+URGENCIES: Final = (0, 1, 2)
+
+ANYTHING: Final = """
+SELECT EXISTS (SELECT FROM billing.messages WHERE status = 'queued' AND urgency = 0
+               AND next_at <= $1)
+    OR EXISTS (SELECT FROM billing.messages WHERE status = 'queued' AND urgency = 1
+               AND next_at <= $1)
+    OR EXISTS (SELECT FROM billing.messages WHERE status = 'queued' AND urgency = 2
+               AND next_at <= $1)
+    OR EXISTS (SELECT FROM billing.messages WHERE status = 'queued' AND expires_at <= $1)
+    OR EXISTS (SELECT FROM billing.messages WHERE leased_until < clock_timestamp())
+"""
+
+DUE: Final = text("""
+SELECT m.id, m.phone_encrypted, m.text_encrypted, m.purpose, m.zone, m.via, m.tried, m.rounds,
+       m.expires_at, EXISTS (
+           SELECT FROM billing.message_opt_outs o
+           WHERE o.phone_hash = m.phone_hash AND m.purpose = 'notice') AS opted_out
+FROM billing.messages m
+WHERE m.status = 'queued' AND m.urgency = :urgency AND m.next_at <= :now AND m.lease IS NULL
+  AND m.expires_at > :now
+ORDER BY m.next_at LIMIT :limit FOR NO KEY UPDATE OF m SKIP LOCKED
+""")
+
+_RECOVER = text("""
+WITH late AS (
+    SELECT id, attempt_id FROM billing.messages
+    WHERE leased_until < clock_timestamp() LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+), attempts AS (
+    UPDATE billing.message_attempts a
+    SET outcome = 'unknown', finished_at = :now, detail = 'the sender was ended'
+    FROM late WHERE a.id = late.attempt_id AND a.outcome IS NULL
+)
+UPDATE billing.messages m
+SET lease = NULL, leased_until = NULL,
+    status = CASE WHEN m.status = 'queued' THEN 'unknown' ELSE m.status END,
+    status_at = CASE WHEN m.status = 'queued' THEN :now ELSE m.status_at END,
+    ask_at = CASE WHEN m.status = 'queued' THEN :now ELSE m.ask_at END
+FROM late WHERE m.id = late.id
+""")
+
+_EXPIRE = text("""
+UPDATE billing.messages
+SET status = 'expired', status_at = :now, finished_at = :now, phone_encrypted = NULL,
+    text_encrypted = NULL, error = coalesce(error, 'no provider took it in time')
+WHERE id IN (SELECT id FROM billing.messages
+             WHERE status = 'queued' AND expires_at <= :now AND lease IS NULL
+             ORDER BY expires_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED)
+""")
+
+_ATTEMPT = text("""
+INSERT INTO billing.message_attempts (id, message_id, provider, number, at)
+VALUES (:id, :message, :provider, nextval('billing.message_numbers'), :now) RETURNING number
+""")
+_NAMED = text("UPDATE billing.message_attempts SET provider_message_id = :name WHERE id = :id")
+_LEASE = text("""
+UPDATE billing.messages
+SET lease = :lease, leased_until = clock_timestamp() + make_interval(secs => :lease_s),
+    attempts = attempts + 1, attempt_id = :attempt
+WHERE id = :id
+""")
+_LATER = text("""
+UPDATE billing.messages
+SET next_at = :next_at, tried = CAST(:tried AS text[]), rounds = :rounds,
+    error = coalesce(CAST(:error AS text), error), lease = NULL, leased_until = NULL
+WHERE id = :id AND status = 'queued'
+""")
+_FAIL = text("""
+UPDATE billing.messages
+SET status = 'failed', status_at = :now, finished_at = :now, error = :error, dead = :dead,
+    lease = NULL, leased_until = NULL, ask_at = NULL,
+    phone_encrypted = CASE WHEN :dead THEN phone_encrypted END,
+    text_encrypted = CASE WHEN :dead THEN text_encrypted END
+WHERE id = :id AND status IN ('queued', 'unknown')
+""")
+_UNKNOWN = text("""
+UPDATE billing.messages
+SET status = 'unknown', status_at = :now, error = :error, ask_at = :ask_at, asked = 0,
+    provider = :provider, lease = NULL, leased_until = NULL
+WHERE id = :id AND status = 'queued'
+""")
+_HELD = text("""
+SELECT lease, tried, rounds FROM billing.messages WHERE id = :id FOR NO KEY UPDATE
+""")
+_OUTCOME = text("""
+UPDATE billing.message_attempts
+SET outcome = :outcome, code = :code, detail = :detail, finished_at = :now
+WHERE id = :id AND outcome IS NULL
+""")
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A message in our hands, while the lease lasts, and the provider it goes to."""
+
+    id: UUID
+    attempt: UUID
+    number: int
+    lease: UUID
+    provider: ProviderRow
+    phone: bytes
+    text: bytes
+    expires_at: datetime
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What became of an attempt."""
+
+    job: Job
+    outcome: Outcome
+
+
+class _Slots:
+    """The providers by priority, and how many messages each may take now."""
+
+    def __init__(self, rows: Sequence[ProviderRow], now: datetime) -> None:
+        self.rows = [row for row in rows if row.state == "active"]
+        self.left = {
+            row.code: _allowed(row, now) if row.not_before is None or row.not_before <= now else 0
+            for row in self.rows
+        }
+        self.taken: dict[str, int] = {}
+
+    @property
+    def all_left(self) -> int:
+        return sum(self.left.values())
+
+    def choose(self, tried: Sequence[str], via: str | None) -> ProviderRow | None:
+        """The first provider that was not tried and has room."""
+        for row in self.eligible(tried, via):
+            if self.left[row.code] > 0:
+                self.left[row.code] -= 1
+                self.taken[row.code] = self.taken.get(row.code, 0) + 1
+                return row
+        return None
+
+    def eligible(self, tried: Sequence[str], via: str | None) -> list[ProviderRow]:
+        return [
+            row for row in self.rows if row.code not in tried and (via is None or row.code == via)
+        ]
+
+
+def _allowed(row: ProviderRow, now: datetime) -> int:
+    """By its rate: what it may take within a second, and always one at a time."""
+    interval = 60 / row.rate_per_minute
+    ahead = max((row.next_slot_at - now).total_seconds(), 0.0)
+    return max(floor((max(interval, 1.0) - ahead) / interval + 1e-6), 0)
+
+
+async def is_anything(database: Database, now: datetime) -> bool:
+    """Whether a claim would find anything to do."""
+    return bool((await database.fetch(ANYTHING, now))[0][0])
+
+
+async def claim(
+    tx: AsyncConnection,
+    fleet: Fleet,
+    now: datetime,
+    most: int,
+    quiet: QuietHours | None,
+) -> list[Job]:
+    """Take up to `most` messages that may be sent now; set right what was left behind."""
+    await tx.execute(_RECOVER, {"now": now, "limit": RECOVERED_AT_ONCE})
+    await tx.execute(_EXPIRE, {"now": now, "limit": EXPIRED_AT_ONCE})
+    rows = await store.lock_all(tx)
+    if not rows and fleet.console:
+        rows = [console_row(now)]
+    slots = _Slots(rows, now)
+    jobs: list[Job] = []
+    lease = uuid7()
+    for urgency in URGENCIES:
+        limit = min(most - len(jobs), slots.all_left)
+        if limit <= 0:
+            break
+        values = {"urgency": urgency, "now": now, "limit": limit}
+        for row in (await tx.execute(DUE, values)).all():
+            job = await _assign(tx, row, slots, fleet, lease, now, quiet)
+            if job is not None:
+                jobs.append(job)
+    for code, taken in slots.taken.items():
+        await store.take_slots(tx, code, taken, now)
+    return jobs
+
+
+async def _assign(
+    tx: AsyncConnection,
+    row: Any,
+    slots: _Slots,
+    fleet: Fleet,
+    lease: UUID,
+    now: datetime,
+    quiet: QuietHours | None,
+) -> Job | None:
+    """Give a message to a provider, or put it off."""
+    if row.opted_out:
+        await fail(tx, row.id, "opted_out", now)
+        return None
+    if row.zone is not None and (until := quiet_until(quiet, ZoneInfo(row.zone), now)) is not None:
+        await _put_off(tx, row.id, until, row.tried, row.rounds)
+        return None
+    chosen = slots.choose(row.tried, row.via)
+    if chosen is None:
+        if slots.eligible(row.tried, row.via):
+            # It is in a pause, or has no room this second.
+            await _put_off(tx, row.id, now + timedelta(seconds=1), row.tried, row.rounds)
+        else:
+            await next_round(tx, row.id, row.rounds, "every provider refused it", now)
+        return None
+    attempt = uuid7()
+    values = {"id": attempt, "message": row.id, "provider": chosen.code, "now": now}
+    number = int(await tx.scalar(_ATTEMPT, values) or 0)
+    await tx.execute(_LEASE, {"id": row.id, "lease": lease, "lease_s": LEASE_S, "attempt": attempt})
+    return Job(
+        id=row.id,
+        attempt=attempt,
+        number=number,
+        lease=lease,
+        provider=chosen,
+        phone=row.phone_encrypted,
+        text=row.text_encrypted,
+        expires_at=row.expires_at,
+    )
+
+
+async def name(tx: AsyncConnection, attempt: UUID, provider_message_id: str) -> None:
+    """Note by which id the provider will know an attempt, before it is made."""
+    await tx.execute(_NAMED, {"id": attempt, "name": provider_message_id})
+
+
+async def settle(tx: AsyncConnection, results: Sequence[Result], now: datetime) -> None:
+    """Write down what became of attempts, and what follows for messages and providers."""
+    for result in sorted(results, key=lambda one: one.job.id):
+        job, outcome = result.job, result.outcome
+        held = (await tx.execute(_HELD, {"id": job.id})).one_or_none()
+        if isinstance(outcome, Accepted):
+            await _accepted(tx, job, outcome, now)
+            continue
+        await _note(tx, job, outcome, now)
+        if held is None or held.lease != job.lease:
+            continue  # Too late: it is unknown since, and being asked about.
+        if isinstance(outcome, Unknown):
+            values = {"id": job.id, "now": now, "error": outcome.detail[:200]}
+            values |= {"ask_at": now + FIRST_QUESTION, "provider": job.provider.code}
+            await tx.execute(_UNKNOWN, values)
+        elif isinstance(outcome, Rejected) and outcome.scope == "message":
+            await fail(tx, job.id, f"{outcome.code} {outcome.detail}"[:200], now)
+        else:
+            tried = [*held.tried, job.provider.code]
+            await _put_off(tx, job.id, now, tried, held.rounds, _words(outcome))
+
+
+async def fail(
+    tx: AsyncConnection, message_id: UUID, error: str, now: datetime, *, dead: bool = False
+) -> None:
+    """It will not be sent; a dead one waits for a person."""
+    await tx.execute(_FAIL, {"id": message_id, "error": error, "now": now, "dead": dead})
+
+
+async def next_round(
+    tx: AsyncConnection, message_id: UUID, rounds: int, error: str, now: datetime
+) -> None:
+    """All providers anew, later; after the last round it is dead."""
+    if rounds >= len(ROUNDS):
+        await fail(tx, message_id, error, now, dead=True)
+        return
+    await _put_off(tx, message_id, now + ROUNDS[rounds], [], rounds + 1, None)
+
+
+async def _accepted(tx: AsyncConnection, job: Job, outcome: Accepted, now: datetime) -> None:
+    await statuses.apply(
+        tx,
+        provider=job.provider.code,
+        attempt=job.attempt,
+        message=job.id,
+        said=outcome.said,
+        now=now,
+        ask_at=now + FIRST_LOOK,
+    )
+    await store.went_well(tx, job.provider.code)
+
+
+async def _put_off(
+    tx: AsyncConnection,
+    message_id: UUID,
+    until: datetime,
+    tried: Sequence[str],
+    rounds: int,
+    error: str | None = None,
+) -> None:
+    values = {"id": message_id, "next_at": until, "tried": list(tried), "rounds": rounds}
+    await tx.execute(_LATER, values | {"error": error})
+
+
+async def _note(
+    tx: AsyncConnection, job: Job, outcome: Rejected | Refused | Unknown, now: datetime
+) -> None:
+    """The attempt's outcome, and the provider's trouble if it is the provider's."""
+    kinds = {Rejected: "rejected", Refused: "refused", Unknown: "unknown"}
+    values = {
+        "id": job.attempt,
+        "outcome": kinds[type(outcome)],
+        "code": outcome.code if isinstance(outcome, Rejected) else None,
+        "detail": outcome.detail[:300],
+        "now": now,
+    }
+    await tx.execute(_OUTCOME, values)
+    until, weight = _pause(job.provider, outcome, now)
+    await store.went_ill(tx, job.provider.code, _words(outcome), now, until=until, weight=weight)
+
+
+def _pause(
+    provider: ProviderRow, outcome: Rejected | Refused | Unknown, now: datetime
+) -> tuple[datetime | None, int]:
+    """Until when the provider is left alone, and whether that counts as a failure of its own."""
+    scope = outcome.scope if isinstance(outcome, Rejected) else "refused"
+    if isinstance(outcome, Unknown) or scope in ("message", "route"):
+        return None, 0
+    if scope == "busy":
+        return now + BUSY, 0
+    length = timedelta(seconds=_PAUSES[scope] * 2 ** min(provider.failures, 10))
+    return now + min(length, LONGEST_PAUSE), 1
+
+
+def _words(outcome: Rejected | Refused | Unknown) -> str:
+    code = f"{outcome.code} " if isinstance(outcome, Rejected) else ""
+    return f"{code}{outcome.detail}"[:200]

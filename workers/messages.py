@@ -1,0 +1,80 @@
+"""Carrying messages to customers and back. Redis only wakes: a message that is lost makes it
+late."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import dramatiq
+from dramatiq import Broker, Middleware, Worker
+from dramatiq.asyncio import async_to_sync
+
+from billing.common.settings import Settings
+from billing.customers.vault import Vault
+from billing.messages.acts import Everybody, LedgerActs
+from integrations.sms.running import SmsWork
+from workers.ledger import OpenLedger
+
+SEND_MESSAGES: Final = "send_messages"
+HEAR_MESSAGES: Final = "hear_messages"
+FORGET_MESSAGES: Final = "forget_messages"
+SECOND: Final = 1000
+MINUTE: Final = 60 * SECOND
+
+
+class OpenMessages(Middleware):
+    """What messages need, while the worker runs. Stands behind OpenLedger in the broker's list."""
+
+    def __init__(self, settings: Settings, opened: OpenLedger) -> None:
+        self._settings = settings
+        self._opened = opened
+        self._work: SmsWork | None = None
+
+    @property
+    def work(self) -> SmsWork:
+        if self._work is None:
+            raise RuntimeError("messages are sent in a running worker only")
+        return self._work
+
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        async_to_sync(self._open)()
+
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        self.work.stop()
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        async_to_sync(self.work.close)()
+
+    async def _open(self) -> None:
+        ledger = self._opened.ledger
+        acts = LedgerActs(ledger, Vault(self._settings.secret_key))
+        self._work = SmsWork(self._settings, acts, Everybody(), ledger.clock)
+
+    async def send(self) -> int:
+        """What is queued, for some seconds; the scheduler's next message goes on."""
+        return await self.work.sender.run()
+
+    async def hear(self) -> int:
+        """Events to be told, webhooks, and what is to be asked about, for some seconds."""
+        return await self.work.listen()
+
+    async def forget(self) -> None:
+        """What is long over."""
+        await self.work.forget()
+
+
+def declare_messages(broker: Broker, opened: OpenMessages) -> None:
+    """Register the actors with the broker. Times are in milliseconds."""
+    for name, function in (
+        (SEND_MESSAGES, opened.send),
+        (HEAR_MESSAGES, opened.hear),
+        (FORGET_MESSAGES, opened.forget),
+    ):
+        dramatiq.actor(
+            broker=broker,
+            actor_name=name,
+            alone=True,
+            max_retries=0,  # the scheduler's next message is never far
+            max_age=MINUTE,
+            time_limit=10 * MINUTE,
+        )(function)
