@@ -16,6 +16,7 @@ from billing.common.settings import Settings
 from integrations.sms.registry import Made, make
 from integrations.sms.store import ProviderRow
 from integrations.sms.vault import SmsVault
+from integrations.sms.wire import TIMEOUT_S
 from integrations.webhooks.guard import Guard
 
 CONSOLE: Final = "console"
@@ -55,12 +56,20 @@ class Fleet:
     """Connections of a process, by the provider's code."""
 
     def __init__(
-        self, vault: SmsVault, guard: Guard, folder: Path, *, console: bool, public_url: str
+        self,
+        vault: SmsVault,
+        guard: Guard,
+        folder: Path,
+        *,
+        console: bool,
+        public_url: str,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         self._vault = vault
         self._guard = guard
         self._folder = folder
         self._public_url = public_url
+        self._timeout_s = timeout_s
         self.console = console
         self._made: dict[str, tuple[int, Made]] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -107,6 +116,7 @@ class Fleet:
                 msgspec.json.decode(kept),
                 self._guard,
                 self._folder,
+                self._timeout_s,
             )
         except (CannotDecrypt, LookupError) as error:
             raise Unusable(str(error)) from None

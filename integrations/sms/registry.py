@@ -21,7 +21,7 @@ from integrations.sms.smsru import Smsru, SmsruSecrets, SmsruSettings
 from integrations.sms.smsru_calls import CallCheck, FlashCall
 from integrations.sms.twilio import Twilio, TwilioSecrets, TwilioSettings
 from integrations.sms.twilio_verify import TwilioVerify
-from integrations.sms.wire import Wire
+from integrations.sms.wire import TIMEOUT_S, Wire
 from integrations.webhooks.guard import Guard
 
 KindName = Literal["smsc", "smsru", "exolve", "twilio", "http", "console"]
@@ -70,12 +70,19 @@ def read(kind: KindName, settings: object, secrets: object) -> tuple[Any, Any]:
     return made, kept
 
 
-def make(kind: KindName, settings: object, secrets: object, guard: Guard, folder: Path) -> Made:
+def make(
+    kind: KindName,
+    settings: object,
+    secrets: object,
+    guard: Guard,
+    folder: Path,
+    timeout_s: float = TIMEOUT_S,
+) -> Made:
     """A connection. Raises ValidationFailed, LookupError for a variable that is not set."""
     parsed, kept = read(kind, settings, from_environment(secrets))
     if kind == "console":
         return Made(Console(folder))
-    wire = Wire(guard)
+    wire = Wire(guard, timeout_s=timeout_s)
     provider = KINDS[kind].make(parsed, kept, wire)
     if isinstance(provider, Smsru):
         return Made(provider, (FlashCall(provider), CallCheck(provider)))

@@ -45,9 +45,10 @@ class Sender:
         """Claim no more; what is on its way is finished."""
         self._stopping = True
 
-    async def run(self, *, for_s: float = RUN_S) -> int:
-        """Send what comes, for so long; how many attempts were made. While one runs, others of
-        the process return at once. Raises Overloaded when the database is away."""
+    async def run(self, *, for_s: float = RUN_S, linger: bool = True) -> int:
+        """Send what comes, for so long, or (without `linger`) what is due now; how many attempts
+        were made. While one runs, others of the process return at once. Raises Overloaded when
+        the database is away."""
         if self._running:
             return 0
         self._running = True
@@ -64,13 +65,13 @@ class Sender:
                 )
                 made += len(jobs)
                 sending |= {asyncio.create_task(self._attempt(job)) for job in jobs}
-                if over and not sending:
+                if (over or not linger) and not sending and not done:
                     return made
                 if sending:
                     await asyncio.wait(
                         sending, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
                     )
-                else:
+                elif linger:
                     await asyncio.sleep(LOOK_EVERY_S)
         finally:
             self._running = False
