@@ -95,6 +95,10 @@ class NotYet(Exception):
     """It is tried again; the message says why."""
 
 
+class Strange(NotYet):
+    """It is of a message that is not ours, or not yet."""
+
+
 class Taken(msgspec.Struct, frozen=True):
     """A webhook in our hands, while its turn is put off."""
 
@@ -150,12 +154,13 @@ class Reports:
         try:
             result = await self._deal(taken)
         except (NotYet, CannotAsk, Unusable) as error:
-            await self._put_off(taken, str(error))
+            at_last = "done" if isinstance(error, Strange) else "dead"
+            await self._put_off(taken, str(error), at_last)
         except (Malformed, CannotDecrypt) as error:
             await self._finish(taken, "dead", str(error))
         except Exception as error:
             log.exception("sms_webhook_failed", provider=taken.provider)
-            await self._put_off(taken, f"{type(error).__name__}: {error}")
+            await self._put_off(taken, f"{type(error).__name__}: {error}", "dead")
         else:
             await self._finish(taken, "done", result)
 
@@ -183,7 +188,7 @@ class Reports:
             else:
                 outcomes.append(outcome)
         if strange:
-            raise NotYet(f"{strange} of {len(reports)} reports are of no message of ours")
+            raise Strange(f"{strange} of {len(reports)} reports are of no message of ours")
         return outcomes
 
     async def _apply(self, taken: Taken, said: Said) -> str | None:
@@ -239,12 +244,13 @@ class Reports:
     async def _finish(self, taken: Taken, state: str, result: str) -> None:
         await self._write(_DONE, taken, result, state=state, now=self._clock())
 
-    async def _put_off(self, taken: Taken, why: str) -> None:
+    async def _put_off(self, taken: Taken, why: str, at_last: str) -> None:
+        """Try again later; `at_last` is what becomes of it after the last time."""
         if taken.attempts <= len(DELAYS):
             next_at = self._clock() + DELAYS[taken.attempts - 1]
             await self._write(_AGAIN, taken, why, next_at=next_at)
         else:
-            await self._finish(taken, "dead", why)
+            await self._finish(taken, at_last, why)
 
     async def _write(self, statement: Any, taken: Taken, result: str, **more: object) -> None:
         values = {"position": taken.position, "result": result[:RESULT_CHARACTERS], **more}

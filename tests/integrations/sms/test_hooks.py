@@ -218,7 +218,7 @@ async def test_reports_of_messages_of_others_are_given_up_in_the_end(
     for _ in range(10):
         await house.later(hours=3)
     ((_, one),) = await house.providers.webhooks(2**62, 10, None)
-    assert (one.state, one.attempts) == ("dead", 7)
+    assert (one.state, one.attempts) == ("done", 7)
 
 
 async def test_a_failure_of_an_earlier_attempt_is_not_the_messages(
