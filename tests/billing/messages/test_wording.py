@@ -16,6 +16,7 @@ from billing.messages.wording import (
     SHAPES,
     VARIABLES,
     Kind,
+    Value,
     WrongTemplate,
     check,
     fill,
@@ -30,7 +31,8 @@ from billing.programs.words import Language
         ("", 1), ("a" * 160, 1), ("a" * 161, 2), ("a" * 306, 2), ("a" * 307, 3),
         ("я" * 70, 1), ("я" * 71, 2), ("я" * 134, 2), ("я" * 135, 3),
         ("€" * 80, 1), ("€" * 81, 2), ("a" * 159 + "€", 2), ("a" * 152 + "€" + "a" * 152, 3),
-        ("😀" * 35, 1), ("😀" * 36, 2), ("😀" * 66, 2), ("😀" * 67, 3), ("ё", 1), ("a\u00a0b" * 40, 2),
+        ("😀" * 35, 1), ("😀" * 36, 2), ("😀" * 66, 2), ("😀" * 67, 3),
+        ("ё", 1), ("a\u00a0b" * 40, 2),
     ],
 )  # fmt: skip
 def test_segments_are_counted_as_operators_do(text: str, segments: int) -> None:
@@ -71,7 +73,7 @@ def test_a_wrong_text_says_what_is_wrong(kind: Kind, text: str, wrong: str) -> N
 
 def test_parts_in_brackets_are_left_out_with_their_variable() -> None:
     text = "Бонусов: {points}[, с {date}]. {brand}"
-    values = {"points": 100_00, "date": date(2026, 12, 31), "brand": "Fresh"}
+    values: dict[str, Value] = {"points": 100_00, "date": date(2026, 12, 31), "brand": "Fresh"}
     assert fill(text, "ru", values) == "Бонусов: 100, с 31.12.2026. Fresh"
     assert fill(text, "ru", {"points": 100_00, "date": None}) == "Бонусов: 100."
 
@@ -123,5 +125,5 @@ def test_a_code_is_of_digits(code: str | None) -> None:
 
 def test_a_value_of_the_wrong_type_is_refused() -> None:
     for variable in ("points", "date", "minutes"):
-        with pytest.raises(ValueError, match="integer|date"):
+        with pytest.raises(ValueError, match=r"integer|date"):
             VARIABLES[variable].write("1", "ru")
