@@ -114,9 +114,18 @@ SELECT turn.next_at AS since FROM billing.webhook_subscriptions s, LATERAL (
     ),
     Lag(
         "messages",
-        120,
+        60,
         """
-SELECT next_at AS since FROM billing.messages WHERE status = 'queued' AND next_at <= $1
+SELECT next_at AS since FROM billing.messages
+WHERE status = 'queued' AND urgency IN (0, 1) AND next_at <= $1
+""",
+    ),
+    Lag(
+        "messages that can wait",
+        14_400,
+        """
+SELECT next_at AS since FROM billing.messages
+WHERE status = 'queued' AND urgency = 2 AND next_at <= $1
 """,
     ),
     Lag(

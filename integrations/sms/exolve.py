@@ -107,6 +107,9 @@ class Exolve:
                 found = _by_text(listed, sent)
         except (NotSent, Doubtful, Malformed) as error:
             return NotTold(str(error))
+        if found is None and sent.provider_message_id is None:
+            # What the list leaves out is not documented: nothing follows from its silence.
+            return NotTold("not in the list of messages")
         if found is None:
             return Missing()
         status = _status(found)

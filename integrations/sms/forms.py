@@ -47,7 +47,13 @@ def need(fields: dict[str, str], name: str, longest: int = 200) -> str:
 def decimal_of(value: object) -> Decimal | None:
     """An amount from text or a number of JSON; None for anything else."""
     text = str(value).strip() if isinstance(value, str | int | float) else ""
-    return abs(Decimal(text)) if _DECIMAL.fullmatch(text) else None
+    return Decimal(text) if _DECIMAL.fullmatch(text) else None
+
+
+def price_of(value: object) -> Decimal | None:
+    """What a message cost: some providers write it as what the balance lost."""
+    found = decimal_of(value)
+    return None if found is None else abs(found)
 
 
 def whole_of(value: object) -> int | None:

@@ -19,7 +19,7 @@ import msgspec
 
 from billing.messages.model import Status
 from billing.messages.statuses import Said
-from integrations.sms.forms import decimal_of, digits, form_of, json_of, whole_of
+from integrations.sms.forms import decimal_of, digits, form_of, json_of, price_of, whole_of
 from integrations.sms.protocol import (
     Accepted,
     Ack,
@@ -261,7 +261,7 @@ class Generic:
         )
 
     def _said(self, number: str, status: Status, said: Any, where: Answered) -> Said:
-        price = None if where.price is None else decimal_of(at(said, where.price))
+        price = None if where.price is None else price_of(at(said, where.price))
         return Said(
             provider_message_id=number,
             status=status,

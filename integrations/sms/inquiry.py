@@ -37,12 +37,11 @@ MISSING_TWICE: Final = 2
 TIMEOUT_S: Final = 15.0
 
 DUE: Final = text("""
+WITH due AS MATERIALIZED (
+    SELECT id, attempt_id FROM billing.messages WHERE ask_at <= :now
+    ORDER BY ask_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE billing.messages m SET ask_at = :again, asked = m.asked + 1
-FROM (
-    SELECT id FROM billing.messages WHERE ask_at <= :now
-    ORDER BY ask_at LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED) AS due
-JOIN billing.messages o ON o.id = due.id
-JOIN billing.message_attempts a ON a.id = o.attempt_id
+FROM due JOIN billing.message_attempts a ON a.id = due.attempt_id
 WHERE m.id = due.id
 RETURNING m.id, m.status, m.asked, m.purpose, m.phone_encrypted, m.text_encrypted,
           a.id AS attempt, a.provider, a.number, a.provider_message_id, a.at

@@ -14,7 +14,6 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from billing.messages.model import Status
 from billing.messages.statuses import Said
 
 Scope = Literal["message", "route", "provider", "busy"]
@@ -157,8 +156,3 @@ class Provider(Protocol):
         """Raises CannotAsk."""
 
     async def close(self) -> None: ...
-
-
-def mapped(statuses: Mapping[str, Status], name: object) -> Status | None:
-    """Our status for the provider's; None for one that says nothing new."""
-    return statuses.get(str(name))

@@ -53,10 +53,11 @@ ANYTHING: Final = """
 SELECT EXISTS (SELECT FROM billing.sms_webhooks WHERE state = 'pending' AND next_at <= $1)
 """
 CLAIM: Final = text("""
+WITH due AS MATERIALIZED (
+    SELECT position FROM billing.sms_webhooks WHERE state = 'pending' AND next_at <= :now
+    ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED)
 UPDATE billing.sms_webhooks w SET next_at = :again, attempts = w.attempts + 1
-FROM (SELECT position FROM billing.sms_webhooks WHERE state = 'pending' AND next_at <= :now
-      ORDER BY next_at LIMIT :limit FOR UPDATE SKIP LOCKED) AS due
-WHERE w.position = due.position
+FROM due WHERE w.position = due.position
 RETURNING w.position, w.provider, w.signed, w.content, w.attempts
 """)
 _DONE = text("""

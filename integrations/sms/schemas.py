@@ -15,8 +15,6 @@ from billing.programs.words import Language
 from integrations.sms.registry import KindName
 from integrations.sms.store import State
 
-SettableKind = Literal["smsc", "smsru", "exolve", "twilio", "http", "console"]
-
 
 class SmsProviderIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A provider as it shall be. The lowest `priority` is asked first, others when it refuses or
@@ -46,7 +44,7 @@ class SmsProviderOut(msgspec.Struct, kw_only=True):
     whoever knows it may claim to be it. Until `not_before` it is not asked."""
 
     code: str
-    kind: SettableKind
+    kind: KindName
     state: State
     priority: int
     rate_per_minute: int

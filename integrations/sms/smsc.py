@@ -16,7 +16,7 @@ import msgspec
 
 from billing.messages.model import Status
 from billing.messages.statuses import Said
-from integrations.sms.forms import decimal_of, digits, form_of, need, whole_of
+from integrations.sms.forms import decimal_of, digits, form_of, need, price_of, whole_of
 from integrations.sms.protocol import (
     Accepted,
     Ack,
@@ -105,7 +105,7 @@ class Smsc:
                 provider_message_id=str(message.number),
                 status="accepted",
                 segments=whole_of(said.get("cnt")),
-                price=decimal_of(said.get("cost")),
+                price=price_of(said.get("cost")),
                 currency="RUB",
             )
         )

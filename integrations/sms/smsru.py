@@ -16,7 +16,7 @@ import msgspec
 
 from billing.messages.model import Status
 from billing.messages.statuses import Said
-from integrations.sms.forms import decimal_of, digits, form_of
+from integrations.sms.forms import decimal_of, digits, form_of, price_of
 from integrations.sms.protocol import (
     Accepted,
     Ack,
@@ -92,7 +92,7 @@ class Smsru:
             return rejected(one)
         if not one.get("sms_id"):
             return Unknown(detail="an answer without an id")
-        cost = decimal_of(one.get("cost"))
+        cost = price_of(one.get("cost"))
         return Accepted(
             said=Said(
                 provider_message_id=str(one["sms_id"]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from hashlib import sha1, sha256
 from typing import Any, Final
@@ -19,7 +19,7 @@ import msgspec
 
 from billing.messages.model import Status
 from billing.messages.statuses import Said
-from integrations.sms.forms import decimal_of, form_of, need, whole_of
+from integrations.sms.forms import decimal_of, form_of, need, price_of, whole_of
 from integrations.sms.protocol import (
     Accepted,
     Ack,
@@ -178,12 +178,10 @@ class Twilio:
             said = answer.json()
         except (NotSent, Doubtful) as error:
             raise CannotAsk(str(error)) from None
-        text = said.get("balance") if isinstance(said, dict) else None
-        amount = decimal_of(text)
+        amount = decimal_of(said.get("balance")) if isinstance(said, dict) else None
         if answer.status != 200 or amount is None:
             raise CannotAsk(f"HTTP {answer.status}: {answer.beginning()}")
-        signed = -amount if str(text).startswith("-") else amount
-        return Balance(amount=signed, currency=said.get("currency"))
+        return Balance(amount=amount, currency=said.get("currency"))
 
     async def close(self) -> None:
         await self._wire.close()
@@ -202,8 +200,8 @@ class Twilio:
     async def _by_text(self, sent: Sent) -> StatusAnswer:
         if not sent.text:
             return NotTold("a message without an id is found by its text, which was dropped")
-        day = (sent.at - _SLACK).astimezone(UTC).date()
-        query = {"To": sent.phone, "DateSent>": str(day), "PageSize": "100"}
+        # Not by DateSent: one that still waits to be sent has none. The newest come first.
+        query = {"To": sent.phone, "PageSize": "100"}
         answer = await self._call("GET", "Messages.json", query=query)
         said = answer.json()
         if answer.status != 200 or not isinstance(said, dict):
@@ -243,7 +241,7 @@ def _told(answer: Answer, said: Any) -> StatusAnswer:
 
 
 def _said(one: dict[str, Any]) -> Said:
-    price = decimal_of(one.get("price"))
+    price = price_of(one.get("price"))
     error = one.get("error_code")
     return Said(
         provider_message_id=str(one["sid"])[:40],

@@ -105,6 +105,9 @@ class Wire:
             raise Doubtful("no answer in time") from None
         except httpx.HTTPError as error:
             raise Doubtful(_words(error)) from None
+        except OSError as error:
+            # Of the name server: what comes later has a name of httpx.
+            raise NotSent(_words(error)) from None
 
     async def close(self) -> None:
         await self._client.aclose()

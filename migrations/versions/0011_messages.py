@@ -7,6 +7,8 @@ down_revision = "0009"
 branch_labels = None
 depends_on = None
 
+# Numbers begin with the time: a provider must not take a message of this database for one of a
+# database before it.
 _TABLES = """
 CREATE TABLE billing.messages (
     id uuid NOT NULL CONSTRAINT messages_pkey PRIMARY KEY,
@@ -70,6 +72,8 @@ CREATE INDEX messages_dead_idx ON billing.messages (id) WHERE dead;
 CREATE INDEX messages_finished_at_idx ON billing.messages (finished_at);
 
 CREATE SEQUENCE billing.message_numbers MAXVALUE 2147483647 CYCLE;
+
+SELECT setval('billing.message_numbers', extract(epoch FROM now())::bigint % 2147483647 + 1);
 
 CREATE TABLE billing.message_attempts (
     id uuid NOT NULL CONSTRAINT message_attempts_pkey PRIMARY KEY,
