@@ -79,4 +79,6 @@ def quiet_until(quiet: QuietHours | None, zone: ZoneInfo, now: datetime) -> date
     hour, minute = map(int, quiet.until.split(":"))
     # By the wall clock: an hour that daylight saving skips ends when the clock shows it.
     end = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone)
-    return max(end.astimezone(now.tzinfo), now + timedelta(minutes=1))
+    until = end.astimezone(now.tzinfo)
+    # In an hour that comes twice, it may be over by the clock and yet be quiet.
+    return until if until > now else now + timedelta(minutes=1)

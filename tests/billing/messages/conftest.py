@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
@@ -21,10 +23,9 @@ from billing.messages.telling import Teller
 from billing.messages.templates import Templates
 from ledger.service import Ledger
 from tests.conftest import TestDatabase
-from tests.ledger.conftest import Clock, clock, ledger
+from tests.integrations.sms.conftest import CLEAN
+from tests.ledger.conftest import Clock
 from tests.ledger.house import Customer
-
-__all__ = ["clock", "ledger"]
 
 KEY = bytes(range(32))
 ALL = Switches(accrual=True, redemption=True, activation=True, expiring=True, level_change=True)
@@ -53,9 +54,9 @@ class Chain:
         self.messages = Messages(database, self.vault, clock=clock)
         self.templates = Templates(database, clock=clock)
         self.teller = self.new_teller()
+        self.customers: list[UUID] = []
 
-    def new_teller(self, willing: Any = None) -> Teller:
-        from zoneinfo import ZoneInfo
+    def new_teller(self, willing: Any = None, **more: Any) -> Teller:
 
         return Teller(
             self.database,
@@ -64,6 +65,7 @@ class Chain:
             willing or Everybody(),
             ZoneInfo("Europe/Moscow"),
             clock=self.clock,
+            **more,
         )
 
     async def settings(self, **values: Any) -> None:
@@ -77,6 +79,7 @@ class Chain:
         customer = Customer(self.ledger, self.clock)
         sealed = self.people.seal(customer.id, phone, Person(name=more.pop("name", "Анна")))
         now = self.clock()
+        self.customers.append(customer.id)
         await self.owner.execute(
             """INSERT INTO billing.customers (id, status, phone_hash, phone_masked,
                phone_encrypted, person_encrypted, data_key, store, created_at, updated_at)
@@ -112,11 +115,21 @@ class Chain:
 
 
 @pytest.fixture
-async def chain(ledger: Ledger, clock: Clock, database: TestDatabase) -> AsyncIterator[Chain]:
-    opened = Database(database.url, size=4)
-    owner = await asyncpg.connect(database.owner_url)
-    made = Chain(ledger, clock, opened, owner)
-    await made.tell()
-    yield made
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def chain(shared_database: TestDatabase, clock: Clock) -> AsyncIterator[Chain]:
+    """Alone with the shared database's messages; its events are those from now on."""
+    opened = Database(shared_database.url, size=4)
+    owner = await asyncpg.connect(shared_database.owner_url)
+    await owner.execute(CLEAN)
+    async with Ledger(shared_database.url, clock=clock) as ledger:
+        made = Chain(ledger, clock, opened, owner)
+        await made.tell()
+        yield made
+    await owner.execute("DELETE FROM billing.customers WHERE id = ANY($1)", made.customers)
+    await owner.execute(CLEAN)
     await owner.close()
     await opened.close()

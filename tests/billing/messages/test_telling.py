@@ -39,7 +39,7 @@ async def test_deferred_points_are_told_with_their_day_and_again_when_they_come(
     chain.clock.seconds = 10 * DAY
     await customer.give(1)
     told = await chain.tell()
-    assert [one.text for one in told][:1] != []
+    assert told[0].text == "Начислено бонусов: 5, доступны с 11.01.2026. Баланс: 0. Fresh"
     assert ("activation", "Доступно бонусов: 5. Баланс: 5. Fresh") in [
         (one.kind, one.text) for one in told
     ]
@@ -102,11 +102,11 @@ async def test_the_night_of_the_customers_store_is_quiet(chain: Chain) -> None:
     """The clock says midnight UTC: 03:00 in Moscow, 10:00 in Vladivostok."""
     await chain.settings(quiet_hours={"since": "22:00", "until": "09:00"}, notice_hours=12)
     await chain.owner.execute(
-        """INSERT INTO billing.channels (code, name) VALUES ('shop', 'x');
-        INSERT INTO billing.stores (code, name, channel, timezone)
-        VALUES ('vl', 'Владивосток', 'shop', 'Asia/Vladivostok'), ('m', 'Москва', 'shop', NULL)"""
+        """INSERT INTO billing.channels (code, name) VALUES ('night', 'x');
+        INSERT INTO billing.stores (code, name, channel, timezone) VALUES
+        ('night-v', 'Владивосток', 'night', 'Asia/Vladivostok'), ('night-m', 'x', 'night', NULL)"""
     )
-    for number, store in enumerate(("vl", "m")):
+    for number, store in enumerate(("night-v", "night-m")):
         await (await chain.customer(f"+7999000001{number}", store=store)).give(100)
     east, west = await chain.tell()
     assert (east.zone, east.not_before, east.expires_at) == ("Asia/Vladivostok", 0, 12)
@@ -115,6 +115,9 @@ async def test_the_night_of_the_customers_store_is_quiet(chain: Chain) -> None:
 
 async def test_each_event_is_told_once_however_many_tell(chain: Chain) -> None:
     await chain.settings()
+    place = await chain.owner.fetchval(
+        "SELECT xid FROM billing.event_cursors WHERE consumer = 'messages'"
+    )
     customer = await chain.customer()
     for _ in range(20):
         await customer.give(100)
@@ -127,7 +130,7 @@ async def test_each_event_is_told_once_however_many_tell(chain: Chain) -> None:
     await asyncio.gather(*map(tell, range(4)))
     assert len(await chain.tell()) == 20
     # Whoever reads the stream anew queues nothing anew.
-    await chain.owner.execute("UPDATE billing.event_cursors SET xid = 0")
+    await chain.owner.execute("UPDATE billing.event_cursors SET xid = $1", place)
     assert len(await chain.tell()) == 20
 
 
@@ -179,6 +182,7 @@ def test_a_level_is_told_by_its_name() -> None:
 @pytest.mark.parametrize("chunk", [1, 500])
 async def test_a_crowd_is_told_in_bounded_steps(chain: Chain, chunk: int) -> None:
     await chain.settings()
+    chain.teller = chain.new_teller(chunk=chunk)
     for number in range(30):
         await (await chain.customer(f"+799900002{number:02d}")).give(100)
     assert len(await chain.tell()) == 30

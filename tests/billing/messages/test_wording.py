@@ -47,7 +47,7 @@ def test_every_built_in_text_is_a_right_one_and_short() -> None:
         assert measure(sample(kind, text, language)).segments <= 2, (kind, language)
         if "code" in SHAPES[kind].needs:
             # Seen on a locked phone, before the rest.
-            assert sample(kind, text, language)[:12].endswith("481526")
+            assert "481526" in sample(kind, text, language)[:12]
 
 
 @pytest.mark.parametrize(
