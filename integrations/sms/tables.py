@@ -41,7 +41,7 @@ sms_providers = Table(
     # Moves with every change, so that workers make the connection anew.
     Column("version", Integer, nullable=False),
     # When the rate allows the next message.
-    Column("next_slot_at", _TIME, nullable=False, server_default=text("'-infinity'")),
+    Column("next_slot_at", _TIME, nullable=False, server_default=text("'epoch'")),
     # Not asked before that: it refuses everything, or is away.
     Column("not_before", _TIME),
     Column("failures", Integer, nullable=False, server_default=text("0")),

@@ -153,7 +153,7 @@ CREATE TABLE billing.sms_providers (
     secrets bytea NOT NULL,
     token bytea NOT NULL,
     version integer NOT NULL,
-    next_slot_at timestamptz NOT NULL DEFAULT '-infinity',
+    next_slot_at timestamptz NOT NULL DEFAULT 'epoch',
     not_before timestamptz,
     failures integer NOT NULL DEFAULT 0,
     last_error text,
