@@ -9,6 +9,7 @@ import dramatiq
 from dramatiq import Broker, Middleware, Worker
 from dramatiq.asyncio import async_to_sync
 
+from billing.common.db import Database
 from billing.common.settings import Settings
 from billing.customers.vault import Vault
 from billing.messages.acts import Everybody, LedgerActs
@@ -29,6 +30,7 @@ class OpenMessages(Middleware):
         self._settings = settings
         self._opened = opened
         self._work: SmsWork | None = None
+        self._database: Database | None = None
 
     @property
     def work(self) -> SmsWork:
@@ -43,12 +45,19 @@ class OpenMessages(Middleware):
         self.work.stop()
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
-        async_to_sync(self.work.close)()
+        async_to_sync(self._close)()
 
     async def _open(self) -> None:
         ledger = self._opened.ledger
-        acts = LedgerActs(ledger, Vault(self._settings.secret_key))
-        self._work = SmsWork(self._settings, acts, Everybody(), ledger.clock)
+        settings = self._settings
+        self._database = Database(settings.database_url, application="bonus-replies", size=2)
+        acts = LedgerActs(ledger, self._database, Vault(settings.secret_key))
+        self._work = SmsWork(settings, acts, Everybody(), ledger.clock)
+
+    async def _close(self) -> None:
+        await self.work.close()
+        if self._database is not None:
+            await self._database.close()
 
     async def send(self) -> int:
         """What is queued, for some seconds; the scheduler's next message goes on."""

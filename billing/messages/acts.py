@@ -1,52 +1,53 @@
-"""What a customer's SMS may ask the rest of the service for."""
+"""What a customer's SMS may ask the rest of the service for, and whom it may not be sent."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 from uuid import UUID
 
-import msgspec
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billing.common.db import Database
 from billing.customers.vault import Vault
 from ledger import reads
 from ledger.service import Ledger
 
-Confirmed = Literal["confirmed", "wrong", "none"]
-"""`none`: no verification of this phone is open, or more than one is and none was named."""
+Confirmed = Literal["confirmed", "wrong_code", "not_open", "not_understood"]
+"""`not_open`: no verification of this phone waits for it, or more than one does."""
+
+YES = "да"
+"""What is said for any keyword of yes."""
 
 
-class PhoneBalance(msgspec.Struct, frozen=True, kw_only=True):
-    """What the owner of a phone has, in 1/100 points."""
+class Points(Protocol):
+    """What a customer has, in 1/100 points."""
 
-    customer_id: UUID
     available: int
     promo: int
     deferred: int
-    level: str | None = None
 
 
 class InboundActs(Protocol):
-    """Each acts in the transaction in which the SMS is noted as dealt with. `phone` is E.164."""
+    """Each owns its transaction, may be asked twice, and never raises for what a sender wrote.
+    `phone` is E.164."""
 
-    async def confirm_by_reply(
-        self, tx: AsyncConnection, *, phone: str, code: str | None, inbound_id: UUID
-    ) -> Confirmed:
-        """The phone's owner told a code, or (None) said yes."""
+    async def confirm_by_reply(self, phone: str, text: str) -> Confirmed:
+        """The phone's owner told a code (digits alone), or said YES."""
 
-    async def withdraw_messages(
-        self, tx: AsyncConnection, *, phone: str, via: str, inbound_id: UUID
-    ) -> None:
-        """The phone's owner wants no more messages."""
+    async def withdraw_messages(self, phone: str) -> bool:
+        """The phone's owner wants no more messages. False: nobody has it, or said so before."""
 
-    async def balance_for_phone(self, tx: AsyncConnection, *, phone: str) -> PhoneBalance | None:
+    async def balance_for_phone(self, phone: str) -> Points | None:
         """None when nobody has this phone, or may not be told."""
+
+    async def level_for_phone(self, phone: str) -> str | None:
+        """The name of the level, where there are levels."""
 
 
 class Willing(Protocol):
-    """Who of these customers may be sent notices, beside those who opted out by phone."""
+    """Who of these customers may be sent notices, beside those who opted out by phone. Asked when
+    a notice is queued, and again when it is sent."""
 
     async def willing(self, tx: AsyncConnection, customers: Sequence[UUID]) -> set[UUID]: ...
 
@@ -58,31 +59,26 @@ class Everybody:
         return set(customers)
 
 
-_BY_PHONE = text("SELECT id, status FROM billing.customers WHERE phone_hash = :hash")
+_BY_PHONE = "SELECT id FROM billing.customers WHERE phone_hash = $1 AND status = 'verified'"
 
 
 class LedgerActs:
-    """Balances from the ledger. It knows of no verifications and no consents."""
+    """Balances from the ledger. It knows of no verifications, consents or levels."""
 
-    def __init__(self, ledger: Ledger, vault: Vault) -> None:
+    def __init__(self, ledger: Ledger, database: Database, vault: Vault) -> None:
         self._ledger = ledger
+        self._database = database
         self._vault = vault
 
-    async def confirm_by_reply(self, tx: AsyncConnection, **asked: Any) -> Confirmed:
-        return "none"
+    async def confirm_by_reply(self, phone: str, text: str) -> Confirmed:
+        return "not_open"
 
-    async def withdraw_messages(self, tx: AsyncConnection, **asked: Any) -> None:
+    async def withdraw_messages(self, phone: str) -> bool:
+        return False
+
+    async def balance_for_phone(self, phone: str) -> Points | None:
+        found = await self._database.fetch(_BY_PHONE, self._vault.phone_hash(phone))
+        return await reads.balance_now(self._ledger, found[0][0]) if found else None
+
+    async def level_for_phone(self, phone: str) -> str | None:
         return None
-
-    async def balance_for_phone(self, tx: AsyncConnection, *, phone: str) -> PhoneBalance | None:
-        values = {"hash": self._vault.phone_hash(phone)}
-        found = (await tx.execute(_BY_PHONE, values)).one_or_none()
-        if found is None or found.status != "verified":
-            return None
-        state = await reads.balance_now(self._ledger, found.id)
-        return PhoneBalance(
-            customer_id=found.id,
-            available=state.available,
-            promo=state.promo,
-            deferred=sum(lot.deferred for lot in state.lots.values()),
-        )

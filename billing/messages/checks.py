@@ -20,10 +20,10 @@ Checked = Literal["approved", "wrong", "over", "unknown"]
 
 
 class CheckStarted(msgspec.Struct, frozen=True, kw_only=True):
-    """Under way, as `reference`. `code` is what the customer will tell, if we compare it;
+    """Under way, as `ref`. `code` is what the customer will tell, if we compare it;
     `call_phone` the number to call."""
 
-    reference: str
+    ref: str
     code: str | None = None
     call_phone: str | None = None
 
@@ -48,8 +48,8 @@ class PhoneCheck(Protocol):
         self, *, phone: str, language: Language
     ) -> CheckStarted | CheckRefused | CheckUnknown: ...
 
-    async def check(self, *, reference: str, code: str) -> Checked:
+    async def check(self, *, ref: str, code: str) -> Checked:
         """Whether it is confirmed; `code` is empty for `call_check`."""
 
-    async def cancel(self, *, reference: str) -> None:
+    async def cancel(self, *, ref: str) -> None:
         """As far as the provider can. Never fails."""

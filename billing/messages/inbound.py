@@ -11,20 +11,18 @@ import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final, Literal
-from uuid import UUID
 
 import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing.common.errors import Conflict
 from billing.customers.model import mask_phone, normalise_phone
-from billing.messages.acts import InboundActs
+from billing.messages.acts import YES, InboundActs
 from billing.messages.model import NewMessage
 from billing.messages.sealing import MessageVault
 from billing.messages.service import Messages
 from billing.messages.settings import Keywords, MessageSettings, canonical
-from billing.messages.templates import Templates, read_settings
+from billing.messages.templates import read_settings, render
 from billing.messages.wording import Kind, Value
 from ledger.group import Clock
 from ledger.ids import uuid7
@@ -94,12 +92,12 @@ def command_of(words: str, keywords: Keywords) -> tuple[Command, str | None]:
 
 
 class Conversation:
-    """Hears an SMS once, whatever is repeated, and acts on it in one transaction."""
+    """Hears an SMS once, whatever is repeated. The note of it and the answer are one transaction;
+    what it asks for was done before, and doing it again changes nothing."""
 
     def __init__(
         self,
         messages: Messages,
-        templates: Templates,
         vault: MessageVault,
         acts: InboundActs,
         *,
@@ -107,7 +105,6 @@ class Conversation:
         clock: Clock = utc_now,
     ) -> None:
         self._messages = messages
-        self._templates = templates
         self._vault = vault
         self._acts = acts
         self._region = region
@@ -134,7 +131,7 @@ class Conversation:
         }
         if await tx.scalar(_NOTE, values) is None:
             return "repeated"
-        reply = await self._act(tx, phone, command, code, inbound, inbound_id)
+        reply = await self._act(tx, phone, command, code, inbound)
         answered = reply.kind is not None and await self._may_answer(tx, hashed, settings)
         if answered:
             await self._answer(tx, phone, reply, settings)
@@ -149,43 +146,32 @@ class Conversation:
         command: Command,
         code: str | None,
         inbound: Inbound,
-        inbound_id: UUID,
     ) -> Reply:
         if command == "stop":
             await self._messages.opt_out(tx, phone, "sms")
-            await self._acts.withdraw_messages(tx, phone=phone, via="sms", inbound_id=inbound_id)
+            await self._acts.withdraw_messages(phone)
             return Reply("stopped", "stop_reply")
         if command == "balance":
-            return await self._balance(tx, phone)
+            return await self._balance(phone)
         if command == "confirm" and inbound.trust != "proved":
             # A yes is no secret: whoever knew the address could say it in anybody's name.
             return Reply("not proved")
         if command in ("confirm", "code"):
-            return await self._confirm(tx, phone, code, inbound_id)
+            said = await self._acts.confirm_by_reply(phone, YES if code is None else code)
+            return Reply(said, "confirmed_reply" if said == "confirmed" else None)
         return Reply("not understood")
 
-    async def _balance(self, tx: AsyncConnection, phone: str) -> Reply:
-        found = await self._acts.balance_for_phone(tx, phone=phone)
+    async def _balance(self, phone: str) -> Reply:
+        found = await self._acts.balance_for_phone(phone)
         if found is None:
             return Reply("nobody")
         variables: dict[str, Value] = {
             "points": found.available,
             "promo": found.promo or None,
             "deferred": found.deferred or None,
-            "level": found.level,
+            "level": await self._acts.level_for_phone(phone),
         }
         return Reply("balance", "balance_reply", variables)
-
-    async def _confirm(
-        self, tx: AsyncConnection, phone: str, code: str | None, inbound_id: UUID
-    ) -> Reply:
-        try:
-            said = await self._acts.confirm_by_reply(
-                tx, phone=phone, code=code, inbound_id=inbound_id
-            )
-        except Conflict as error:
-            return Reply(error.code)
-        return Reply(said, "confirmed_reply" if said == "confirmed" else None)
 
     async def _may_answer(
         self, tx: AsyncConnection, hashed: bytes, settings: MessageSettings
@@ -200,7 +186,7 @@ class Conversation:
         if reply.kind is None:
             return
         variables = {**reply.variables, "brand": settings.brand}
-        words = await self._templates.render(tx, reply.kind, settings.language, variables)
+        words = await render(tx, reply.kind, settings.language, variables)
         if command_of(words.text, settings.keywords)[0] != "other":
             # Two such services would talk to each other for ever.
             return

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from billing.programs.words import Language
+from billing.programs.words import Language as Language
 
 Purpose = Literal["verification", "notice", "reply", "test"]
 """`verification`: a code, or the consent text with it. `notice`: told unasked, so quiet hours and
@@ -80,6 +80,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     not_before: datetime
     expires_at: datetime
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """What is known of a message on its way."""
+
+    status: Status
+    provider_message_id: str | None
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):

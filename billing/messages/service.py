@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -13,9 +13,11 @@ from billing.common.db import Database
 from billing.common.errors import Conflict, NotFound
 from billing.customers.model import mask_phone
 from billing.messages import store
-from billing.messages.model import URGENCY, Attempt, Message, NewMessage
+from billing.messages.model import URGENCY, Attempt, Delivery, Language, Message, NewMessage
 from billing.messages.sealing import MessageVault
 from billing.messages.segments import measure
+from billing.messages.templates import Rendered, render
+from billing.messages.wording import Kind, Value
 from ledger.group import Clock
 from ledger.service import utc_now
 
@@ -49,10 +51,23 @@ class Messages:
     async def opt_in(self, tx: AsyncConnection, phone: str) -> None:
         await store.opt_in(tx, self._vault.phone_hash(phone))
 
-    async def forget_person(self, tx: AsyncConnection, customer_id: UUID, phone: str) -> None:
+    async def render(
+        self,
+        tx: AsyncConnection,
+        kind: Kind,
+        language: Language,
+        variables: Mapping[str, Value],
+    ) -> Rendered:
+        """The text of a kind as of now, to be queued. Raises ValueError for a wrong value."""
+        return await render(tx, kind, language, variables)
+
+    async def delivery_of(self, tx: AsyncConnection, message_id: UUID) -> Delivery | None:
+        """Where a message is; None when it is forgotten."""
+        return await store.delivery_of(tx, message_id)
+
+    async def forget_customer(self, tx: AsyncConnection, customer_id: UUID) -> None:
         """Take out of messages whatever names the person; what waits is not sent."""
-        hashed = self._vault.phone_hash(phone)
-        await store.forget_person(tx, customer_id, hashed, self._clock())
+        await store.forget_customer(tx, customer_id, self._clock())
 
     async def page(
         self, before: UUID, limit: int, customer_id: UUID | None, status: str | None

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.common.db import Database
-from billing.messages.model import ORDER, Attempt, Message, Status
+from billing.messages.model import ORDER, Attempt, Delivery, Message, Status
 
 KEPT: Final = timedelta(days=365)
 KEPT_OPEN: Final = timedelta(days=30)
@@ -90,11 +90,17 @@ SET phone_encrypted = NULL, text_encrypted = NULL, phone_masked = '', phone_hash
     status = CASE WHEN status = 'queued' THEN 'failed' ELSE status END,
     error = CASE WHEN status = 'queued' THEN 'forgotten' ELSE error END,
     finished_at = coalesce(finished_at, :now)
-WHERE customer_id = :customer OR phone_hash = :hash
+WHERE customer_id = :customer OR phone_hash = ANY(:hashes)
 """)
 _FORGET_WRITTEN = text("""
-UPDATE billing.message_inbound SET phone_hash = '\\x', phone_masked = '' WHERE phone_hash = :hash
+UPDATE billing.message_inbound SET phone_hash = '\\x', phone_masked = ''
+WHERE phone_hash = ANY(:hashes)
 """)
+_HASHES = text("""
+SELECT DISTINCT phone_hash FROM billing.messages
+WHERE customer_id = :customer AND phone_hash <> '\\x'
+""")
+_DELIVERY = text("SELECT status, provider_message_id FROM billing.messages WHERE id = :id")
 
 _FORGET_OLD = (
     text("""
@@ -166,12 +172,16 @@ async def opt_in(tx: AsyncConnection, phone_hash: bytes) -> None:
     await tx.execute(_OPT_IN, {"hash": phone_hash})
 
 
-async def forget_person(
-    tx: AsyncConnection, customer_id: UUID, phone_hash: bytes, now: datetime
-) -> None:
-    values = {"customer": customer_id, "hash": phone_hash, "now": now}
-    await tx.execute(_FORGET_PERSON, values)
-    await tx.execute(_FORGET_WRITTEN, {"hash": phone_hash})
+async def delivery_of(tx: AsyncConnection, message_id: UUID) -> Delivery | None:
+    row = (await tx.execute(_DELIVERY, {"id": message_id})).one_or_none()
+    return None if row is None else Delivery(*row)
+
+
+async def forget_customer(tx: AsyncConnection, customer_id: UUID, now: datetime) -> None:
+    """Also what was sent to the same phones without naming the customer."""
+    hashes = list((await tx.execute(_HASHES, {"customer": customer_id})).scalars())
+    await tx.execute(_FORGET_PERSON, {"customer": customer_id, "hashes": hashes, "now": now})
+    await tx.execute(_FORGET_WRITTEN, {"hashes": hashes})
 
 
 async def forget_old(database: Database, now: datetime) -> None:

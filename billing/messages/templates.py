@@ -15,7 +15,7 @@ from billing.common.errors import ValidationFailed
 from billing.messages.defaults import DEFAULTS
 from billing.messages.segments import Length, measure
 from billing.messages.settings import MessageSettings
-from billing.messages.wording import Kind, Value, WrongTemplate, check, fill
+from billing.messages.wording import SHAPES, Kind, Value, WrongTemplate, check, fill
 from billing.programs.words import Language
 from ledger.group import Clock
 from ledger.service import utc_now
@@ -58,13 +58,17 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rendered(msgspec.Struct, frozen=True, kw_only=True):
-    """A text to be sent, word for word, and the version it is of."""
+    """A text to be sent, word for word, and the version it is of (0: the built-in one)."""
 
     kind: Kind
     language: Language
-    version: int
+    version: str
     text: str
     length: Length
+
+    @property
+    def segments(self) -> int:
+        return self.length.segments
 
 
 class Templates:
@@ -73,29 +77,6 @@ class Templates:
     def __init__(self, database: Database, *, clock: Clock = utc_now) -> None:
         self._database = database
         self._clock = clock
-
-    async def render(
-        self,
-        tx: AsyncConnection,
-        kind: Kind,
-        language: Language,
-        variables: Mapping[str, Value],
-    ) -> Rendered:
-        """The text of a kind as of now. `brand` is filled in from the settings when not given.
-
-        Raises ValueError for a value that its variable cannot have: a code that is not of digits.
-        """
-        if "brand" not in variables:
-            variables = {**variables, "brand": (await read_settings(tx))[1].brand}
-        found = await newest(tx, kind, language)
-        words = fill(found.text, language, variables)
-        return Rendered(
-            kind=kind,
-            language=language,
-            version=found.version,
-            text=words,
-            length=measure(words),
-        )
 
     async def all(self) -> list[Template]:
         """Every text in force."""
@@ -153,6 +134,28 @@ class Templates:
             }
             await tx.execute(_WRITE_SETTINGS, values)
         return version + 1
+
+
+async def render(
+    tx: AsyncConnection, kind: Kind, language: Language, variables: Mapping[str, Value]
+) -> Rendered:
+    """The text of a kind as of now. Of the variables those count that the kind knows; `brand` is
+    filled in from the settings when not given.
+
+    Raises ValueError for a value that its variable cannot have: a code that is not of digits.
+    """
+    known = {name: value for name, value in variables.items() if name in SHAPES[kind].known}
+    if "brand" not in known:
+        known["brand"] = (await read_settings(tx))[1].brand
+    found = await newest(tx, kind, language)
+    words = fill(found.text, language, known)
+    return Rendered(
+        kind=kind,
+        language=language,
+        version=str(found.version),
+        text=words,
+        length=measure(words),
+    )
 
 
 async def newest(tx: AsyncConnection, kind: Kind, language: Language) -> Template:

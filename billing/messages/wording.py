@@ -15,6 +15,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
+from billing.common.money import parse_amount
 from billing.messages.segments import measure
 from billing.programs.words import Language, amount
 
@@ -78,8 +79,10 @@ def _code(value: Value, language: Language) -> str:
 
 
 def _points(value: Value, language: Language) -> str:
+    if isinstance(value, str):
+        value = parse_amount(value)
     if not isinstance(value, int):
-        raise ValueError("points are an integer of 1/100")
+        raise ValueError("points are an integer of 1/100, or a decimal string")
     return amount(value, language).replace("\u00a0", " ")
 
 
@@ -131,7 +134,7 @@ class Shape(msgspec.Struct, frozen=True):
 
 SHAPES: Final[Mapping[Kind, Shape]] = {
     "consent": Shape(("code",), ("minutes", "name", "store")),
-    "code": Shape(("code",), ("minutes",)),
+    "code": Shape(("code",), ("minutes", "points")),
     "accrual": Shape(("points",), ("balance", "date", "name", "store")),
     "redemption": Shape(("points",), ("balance", "name", "store")),
     "activation": Shape(("points",), ("balance", "name")),

@@ -10,6 +10,7 @@ twilio.py         Twilio
 twilio_verify.py  Twilio Verify: codes that the provider makes and checks
 generic.py        any other provider with HTTP, by templates
 console.py        development: a file in place of telephones
+gateway.py        checks of phones, as verifications ask for them
 registry.py       all kinds, their settings and secrets
 tables.py         billing.sms_providers and billing.sms_webhooks
 vault.py          secrets and raw webhooks at rest

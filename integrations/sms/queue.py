@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.common.db import Database
 from billing.messages import statuses
+from billing.messages.acts import Willing
 from billing.messages.settings import QuietHours, quiet_until
 from integrations.sms import store
 from integrations.sms.fleet import Fleet, console_row
@@ -48,12 +49,12 @@ SELECT EXISTS (SELECT FROM billing.messages WHERE status = 'queued' AND urgency 
     OR EXISTS (SELECT FROM billing.messages WHERE status = 'queued' AND urgency = 2
                AND next_at <= $1)
     OR EXISTS (SELECT FROM billing.messages WHERE status = 'queued' AND expires_at <= $1)
-    OR EXISTS (SELECT FROM billing.messages WHERE leased_until < clock_timestamp())
+    OR EXISTS (SELECT FROM billing.messages WHERE leased_until < now())
 """
 
 DUE: Final = text("""
-SELECT m.id, m.phone_encrypted, m.text_encrypted, m.purpose, m.zone, m.via, m.tried, m.rounds,
-       m.expires_at, EXISTS (
+SELECT m.id, m.customer_id, m.phone_encrypted, m.text_encrypted, m.purpose, m.zone, m.via,
+       m.tried, m.rounds, m.expires_at, EXISTS (
            SELECT FROM billing.message_opt_outs o
            WHERE o.phone_hash = m.phone_hash AND m.purpose = 'notice') AS opted_out
 FROM billing.messages m
@@ -65,7 +66,7 @@ ORDER BY m.next_at LIMIT :limit FOR NO KEY UPDATE OF m SKIP LOCKED
 _RECOVER = text("""
 WITH late AS (
     SELECT id, attempt_id FROM billing.messages
-    WHERE leased_until < clock_timestamp() LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+    WHERE leased_until < now() LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 ), attempts AS (
     UPDATE billing.message_attempts a
     SET outcome = 'unknown', finished_at = :now, detail = 'the sender was ended'
@@ -197,6 +198,7 @@ async def claim(
     now: datetime,
     most: int,
     quiet: QuietHours | None,
+    willing: Willing,
 ) -> list[Job]:
     """Take up to `most` messages that may be sent now; set right what was left behind."""
     await tx.execute(_RECOVER, {"now": now, "limit": RECOVERED_AT_ONCE})
@@ -212,13 +214,29 @@ async def claim(
         if limit <= 0:
             break
         values = {"urgency": urgency, "now": now, "limit": limit}
-        for row in (await tx.execute(DUE, values)).all():
+        rows_due = (await tx.execute(DUE, values)).all()
+        unwilling = await _unwilling(tx, rows_due, willing)
+        for row in rows_due:
+            if row.opted_out or row.id in unwilling:
+                await fail(tx, row.id, "opted_out", now)
+                continue
             job = await _assign(tx, row, slots, fleet, lease, now, quiet)
             if job is not None:
                 jobs.append(job)
     for code, taken in slots.taken.items():
         await store.take_slots(tx, code, taken, now)
     return jobs
+
+
+async def _unwilling(tx: AsyncConnection, rows: Sequence[Any], willing: Willing) -> set[UUID]:
+    """Notices whose customers want none any more."""
+    of = {
+        row.id: row.customer_id
+        for row in rows
+        if row.purpose == "notice" and row.customer_id is not None
+    }
+    wanted = await willing.willing(tx, list(set(of.values()))) if of else set()
+    return {message for message, customer in of.items() if customer not in wanted}
 
 
 async def _assign(
@@ -231,9 +249,6 @@ async def _assign(
     quiet: QuietHours | None,
 ) -> Job | None:
     """Give a message to a provider, or put it off."""
-    if row.opted_out:
-        await fail(tx, row.id, "opted_out", now)
-        return None
     if row.zone is not None and (until := quiet_until(quiet, ZoneInfo(row.zone), now)) is not None:
         await _put_off(tx, row.id, until, row.tried, row.rounds)
         return None

@@ -14,7 +14,6 @@ from billing.messages.inbound import Conversation
 from billing.messages.sealing import MessageVault
 from billing.messages.service import Messages
 from billing.messages.telling import Teller
-from billing.messages.templates import Templates
 from integrations.sms.fleet import fleet_of
 from integrations.sms.inquiry import Inquirer
 from integrations.sms.reports import Reports
@@ -47,14 +46,13 @@ class SmsWork:
         messages = Messages(database, vault, clock=clock)
         conversation = Conversation(
             messages,
-            Templates(database, clock=clock),
             vault,
             acts,
             region=settings.default_region,
             clock=clock,
         )
         self.teller = Teller(database, messages, people, willing, settings.timezone, clock=clock)
-        self.sender = Sender(database, self.fleet, vault, clock=clock)
+        self.sender = Sender(database, self.fleet, vault, willing, clock=clock)
         self.inquirer = Inquirer(database, self.fleet, vault, clock=clock)
         self.reports = Reports(
             database,

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.common.crypto import CannotDecrypt
 from billing.common.db import Database
+from billing.messages.acts import Willing
 from billing.messages.sealing import MessageVault
 from billing.messages.templates import read_settings
 from integrations.sms import queue
@@ -32,11 +33,18 @@ class Sender:
     """Sends what is due. Several may run, in as many processes as you like."""
 
     def __init__(
-        self, database: Database, fleet: Fleet, vault: MessageVault, *, clock: Clock = utc_now
+        self,
+        database: Database,
+        fleet: Fleet,
+        vault: MessageVault,
+        willing: Willing,
+        *,
+        clock: Clock = utc_now,
     ) -> None:
         self._database = database
         self._fleet = fleet
         self._vault = vault
+        self._willing = willing
         self._clock = clock
         self._running = False
         self._stopping = False
@@ -89,7 +97,9 @@ class Sender:
             if not claims:
                 return []
             _, settings = await read_settings(tx)
-            jobs = await queue.claim(tx, self._fleet, now, most, settings.quiet_hours)
+            jobs = await queue.claim(
+                tx, self._fleet, now, most, settings.quiet_hours, self._willing
+            )
             for job in jobs:
                 await self._name(tx, job)
             return jobs

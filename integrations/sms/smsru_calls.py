@@ -39,13 +39,13 @@ class FlashCall:
         if said.get("status") != "OK" or not (code.isdigit() and len(code) == 4):
             refusal = rejected(said)
             return CheckRefused(code=refusal.code, detail=refusal.detail)
-        return CheckStarted(reference=str(said.get("call_id", "")), code=code)
+        return CheckStarted(ref=str(said.get("call_id", "")), code=code)
 
-    async def check(self, *, reference: str, code: str) -> Checked:
+    async def check(self, *, ref: str, code: str) -> Checked:
         """SMS.ru compares nothing: whoever keeps the code does."""
         return "unknown"
 
-    async def cancel(self, *, reference: str) -> None:
+    async def cancel(self, *, ref: str) -> None:
         return None
 
 
@@ -67,14 +67,14 @@ class CallCheck:
         if said["status_code"] != 100 or not said.get("check_id"):
             refusal = rejected(said)
             return CheckRefused(code=refusal.code, detail=refusal.detail)
-        return CheckStarted(reference=str(said["check_id"]), call_phone=str(said["call_phone"]))
+        return CheckStarted(ref=str(said["check_id"]), call_phone=str(said["call_phone"]))
 
-    async def check(self, *, reference: str, code: str) -> Checked:
+    async def check(self, *, ref: str, code: str) -> Checked:
         try:
-            said = await self._smsru.ask("callcheck/status", {"check_id": reference})
+            said = await self._smsru.ask("callcheck/status", {"check_id": ref})
         except (NotSent, Doubtful):
             return "unknown"
         return _CALLED.get(str(said.get("check_status")), "unknown")
 
-    async def cancel(self, *, reference: str) -> None:
+    async def cancel(self, *, ref: str) -> None:
         return None

@@ -47,11 +47,11 @@ class TwilioVerify:
         if answer.status >= 300 or not isinstance(said, dict) or not said.get("sid"):
             refusal = rejected(answer, said)
             return CheckRefused(code=refusal.code, detail=refusal.detail)
-        return CheckStarted(reference=str(said["sid"]))
+        return CheckStarted(ref=str(said["sid"]))
 
-    async def check(self, *, reference: str, code: str) -> Checked:
+    async def check(self, *, ref: str, code: str) -> Checked:
         """A check of Twilio's counts as an attempt there: five are allowed."""
-        form = {"VerificationSid": reference, "Code": code}
+        form = {"VerificationSid": ref, "Code": code}
         try:
             answer = await self._call("VerificationCheck", form)
             said: Any = answer.json()
@@ -64,9 +64,9 @@ class TwilioVerify:
             return "unknown"
         return _STATES.get(str(said.get("status")), "unknown")
 
-    async def cancel(self, *, reference: str) -> None:
+    async def cancel(self, *, ref: str) -> None:
         with suppress(NotSent, Doubtful):
-            await self._call(f"Verifications/{reference}", {"Status": "canceled"})
+            await self._call(f"Verifications/{ref}", {"Status": "canceled"})
 
     async def _call(self, path: str, form: dict[str, str]) -> Answer:
         service = self._settings.verify_service_sid

@@ -169,7 +169,7 @@ async def test_a_persons_messages_can_be_forgotten(chain: Chain) -> None:
     await customer.give(100)
     await chain.tell()
     async with chain.database.transaction() as tx:
-        await chain.messages.forget_person(tx, customer.id, "+79990000001")
+        await chain.messages.forget_customer(tx, customer.id)
     row = await chain.owner.fetchrow("SELECT * FROM billing.messages")
     assert (row["phone_encrypted"], row["text_encrypted"], row["phone_masked"]) == (None, None, "")
     assert (row["status"], row["error"], row["phone_hash"]) == ("failed", "forgotten", b"")

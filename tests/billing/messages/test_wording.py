@@ -55,7 +55,7 @@ def test_every_built_in_text_is_a_right_one_and_short() -> None:
     [
         ("code", "Код", "must have {code}"),
         ("code", "[Код {code}]", "must have {code} outside"),
-        ("code", "{code} {points}", "{points} is no variable of code"),
+        ("code", "{code} {level}", "{level} is no variable of code"),
         ("code", "{code} {0}", "bracket"),
         ("code", "{code} {", "bracket"),
         ("code", "{code} [a[b]]", "bracket"),
@@ -124,6 +124,7 @@ def test_a_code_is_of_digits(code: str | None) -> None:
 
 
 def test_a_value_of_the_wrong_type_is_refused() -> None:
-    for variable in ("points", "date", "minutes"):
-        with pytest.raises(ValueError, match=r"integer|date"):
-            VARIABLES[variable].write("1", "ru")
+    for variable, value in (("points", None), ("points", "1e9"), ("date", "1"), ("minutes", "1")):
+        with pytest.raises(ValueError, match=r"integer|date|decimal"):
+            VARIABLES[variable].write(value, "ru")
+    assert VARIABLES["points"].write("12.5", "en") == "12.50"

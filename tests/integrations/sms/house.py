@@ -11,11 +11,9 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from billing.common.db import Database
 from billing.customers.vault import Vault
-from billing.messages.acts import Confirmed, PhoneBalance
+from billing.messages.acts import YES, Confirmed, Everybody, Points, Willing
 from billing.messages.inbound import Conversation
 from billing.messages.model import Attempt, Message, NewMessage, Purpose
 from billing.messages.sealing import MessageVault
@@ -35,6 +33,7 @@ from integrations.sms.vault import SmsVault
 from integrations.sms.webhooks import Intake
 from integrations.webhooks.guard import Guard
 from ledger.ids import uuid7
+from ledger.state import CustomerState
 from tests.integrations.sms.peers import Peer
 from tests.ledger.conftest import Clock
 
@@ -85,22 +84,22 @@ class Acts:
 
     open_code: str = "481526"
     asked: list[tuple[str, Any]] = field(default_factory=list)
-    balance: PhoneBalance | None = None
+    balance: Points | None = field(default_factory=lambda: CustomerState(uuid7()))
 
-    async def confirm_by_reply(
-        self, tx: AsyncConnection, *, phone: str, code: str | None, inbound_id: UUID
-    ) -> Confirmed:
-        self.asked.append(("confirm", (phone, code)))
-        return "confirmed" if code in (None, self.open_code) else "wrong"
+    async def confirm_by_reply(self, phone: str, text: str) -> Confirmed:
+        self.asked.append(("confirm", (phone, text)))
+        return "confirmed" if text in (YES, self.open_code) else "wrong_code"
 
-    async def withdraw_messages(
-        self, tx: AsyncConnection, *, phone: str, via: str, inbound_id: UUID
-    ) -> None:
+    async def withdraw_messages(self, phone: str) -> bool:
         self.asked.append(("stop", phone))
+        return True
 
-    async def balance_for_phone(self, tx: AsyncConnection, *, phone: str) -> PhoneBalance | None:
+    async def balance_for_phone(self, phone: str) -> Points | None:
         self.asked.append(("balance", phone))
         return self.balance
+
+    async def level_for_phone(self, phone: str) -> str | None:
+        return None
 
 
 class House:
@@ -109,10 +108,11 @@ class House:
         self.clock = clock
         self.folder = folder
         self.vault = MessageVault(KEY, Vault(KEY))
-        self.acts = Acts(
-            balance=PhoneBalance(customer_id=uuid7(), available=1250, promo=0, deferred=0)
-        )
+        state = CustomerState(uuid7())
+        state.available = 1250
+        self.acts = Acts(balance=state)
         self.woken = 0
+        self.willing: Willing = Everybody()
         self.fleets: list[Fleet] = []
         self.fleet = self.new_fleet()
         self.messages = Messages(database, self.vault, clock=clock)
@@ -122,9 +122,7 @@ class House:
         self.intake = Intake(database, self.fleet, sms, self._wake, clock=clock)
         self.sender = self.new_sender()
         self.inquirer = Inquirer(database, self.fleet, self.vault, clock=clock)
-        conversation = Conversation(
-            self.messages, self.templates, self.vault, self.acts, region="RU", clock=clock
-        )
+        conversation = Conversation(self.messages, self.vault, self.acts, region="RU", clock=clock)
         self.reports = Reports(database, self.fleet, sms, self.inquirer, conversation, clock=clock)
 
     def new_fleet(self, *, console: bool = False, timeout_s: float = 5.0) -> Fleet:
@@ -141,7 +139,9 @@ class House:
 
     def new_sender(self, fleet: Fleet | None = None) -> Sender:
         """Another process that sends."""
-        return Sender(self.database, fleet or self.fleet, self.vault, clock=self.clock)
+        return Sender(
+            self.database, fleet or self.fleet, self.vault, self.willing, clock=self.clock
+        )
 
     async def close(self) -> None:
         for fleet in self.fleets:

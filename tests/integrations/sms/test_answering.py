@@ -8,12 +8,13 @@ from urllib.parse import urlencode
 
 import pytest
 
+from billing.messages.acts import YES
 from billing.messages.inbound import command_of
 from billing.messages.settings import Keywords
 from tests.integrations.sms.house import ANNA, House
 from tests.integrations.sms.peers import Peer
 
-YES: tuple[str, Any] = ("confirm", (ANNA, None))
+SAID_YES: tuple[str, Any] = ("confirm", (ANNA, YES))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ async def test_yes_and_the_code_confirm(house: House, twilio: Peer) -> None:
     await house.twilio(MessageSid="SMin3", From=ANNA, Body="000000")
     await house.work()
     assert house.acts.asked == [
-        YES,
+        SAID_YES,
         ("confirm", (ANNA, "481526")),
         ("confirm", (ANNA, "000000")),
     ]
@@ -84,7 +85,7 @@ async def test_the_same_sms_again_does_nothing(house: House, twilio: Peer) -> No
     for attempt in range(4):
         await house.twilio(MessageSid="SMin1", From=ANNA, Body="Да", Attempt=str(attempt))
     await house.work()
-    assert house.acts.asked == [YES]
+    assert house.acts.asked == [SAID_YES]
 
 
 async def test_a_phone_gets_so_many_answers_a_day(house: House, twilio: Peer) -> None:
@@ -154,7 +155,7 @@ async def test_what_exolve_did_not_get_was_not_written(house: House, exolve: Pee
     said = json.dumps({**hook, "message_id": "78"}).encode()
     await house.hook("exolve", said, content_type="application/json")
     await house.work()
-    assert house.acts.asked == [("confirm", ("+79990000002", None))]
+    assert house.acts.asked == [("confirm", ("+79990000002", YES))]
 
 
 async def test_what_smsc_did_not_get_was_not_written(house: House, smsc: Peer) -> None:
@@ -167,7 +168,7 @@ async def test_what_smsc_did_not_get_was_not_written(house: House, smsc: Peer) -
     smsc.answers = [{"id": 10, "phone": ANNA[1:], "message": "ДА"}]
     await house.hook("smsc", urlencode({**fields, "sms_id": "10"}).encode())
     await house.work()
-    assert house.acts.asked == [YES]
+    assert house.acts.asked == [SAID_YES]
 
 
 async def test_keywords_and_texts_are_the_chains(house: House, twilio: Peer) -> None:

@@ -67,7 +67,7 @@ async def test_a_late_sent_never_undoes_delivered(
 
 
 async def test_many_reports_come_in_one_request(house: House, smsru: Peer) -> None:
-    await house.add(smsru)
+    await house.add(smsru, rate_per_minute=600_000)
     messages = [(await house.sent(text=str(number))).id for number in range(100)]
     await house.smsru(*(f"sms_status\n{sms.id}\n103\n1" for sms in smsru.sms))
     await house.work()
@@ -295,9 +295,10 @@ async def _accepted(house: House) -> Any:
         WITH made AS (
             INSERT INTO billing.message_attempts (id, message_id, provider, number, at,
                 outcome, provider_message_id)
-            VALUES (uuidv7(), $1, 'peer', 1, now(), 'accepted', $1::text) RETURNING id)
+            VALUES (uuidv7(), $1::uuid, 'peer', 1, now(), 'accepted', $1::uuid::text)
+            RETURNING id)
         UPDATE billing.messages SET status = 'accepted', attempt_id = made.id
-        FROM made WHERE messages.id = $1
+        FROM made WHERE messages.id = $1::uuid
         """,
         message,
     )

@@ -136,8 +136,8 @@ async def test_a_text_is_changed_by_versions(house: House, caller: Caller) -> No
     shown = done(await marketer.post("/v1/message-templates/preview", json=preview))
     assert (shown["encoding"], shown["units"], shown["segments"]) == ("gsm7", 161, 2)
     async with house.database.transaction() as tx:
-        rendered = await house.templates.render(tx, "code", "ru", {"code": "000000"})
-    assert (rendered.text, rendered.version) == ("000000 — ваш код.", 1)
+        rendered = await house.messages.render(tx, "code", "ru", {"code": "000000", "purpose": "x"})
+    assert (rendered.text, rendered.version, rendered.segments) == ("000000 — ваш код.", "1", 1)
     for unknown in ("/v1/message-templates/code/de", "/v1/message-templates/spam/ru"):
         assert (await marketer.get(unknown)).status_code == 404
 

@@ -315,7 +315,7 @@ async def test_a_secret_of_the_environment_is_read_when_it_is_used(
     assert "not set" in ((await house.history(message))[0].detail or "")
     monkeypatch.setenv("BONUS_SMS_SECRET_SMSRU", "API")
     await house.later(minutes=1)
-    assert (await house.get(message)).status == "accepted"
+    assert (await house.get(message)).status == "accepted", await house.history(message)
     await house.add(smsru, "thief", secrets={"api_id": "env:BONUS_SECRET_KEY"}, priority=1)
     monkeypatch.setenv("BONUS_SECRET_KEY", "API")
     assert (await house.sent()).provider == "smsru"
