@@ -9,6 +9,7 @@ exolve.py         MTS Exolve
 twilio.py         Twilio
 twilio_verify.py  Twilio Verify: codes that the provider makes and checks
 generic.py        any other provider with HTTP, by templates
+generic_settings.py  what describes it
 console.py        development: a file in place of telephones
 gateway.py        checks of phones, as verifications ask for them
 registry.py       all kinds, their settings and secrets
@@ -16,7 +17,9 @@ tables.py         billing.sms_providers and billing.sms_webhooks
 vault.py          secrets and raw webhooks at rest
 store.py          providers, as the API sees them
 fleet.py          the providers in force, ready to be asked
-queue.py          claiming what is due, and writing down what became of it
+slots.py          how many messages each provider may take now
+queue.py          claiming what is due
+settling.py       what became of attempts, and what follows
 sender.py         sending: priorities, fail-over, limits
 inquiry.py        asking what became of what is unknown or unreported
 webhooks.py       taking a webhook in: token, signature, at once

@@ -13,13 +13,18 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Annotated, Any, Final, Literal
-
-import msgspec
+from typing import Any, Final, Literal
 
 from billing.messages.model import Status
 from billing.messages.statuses import Said
 from integrations.sms.forms import decimal_of, digits, form_of, json_of, price_of, whole_of
+from integrations.sms.generic_settings import (
+    Answered,
+    GenericSecrets,
+    GenericSettings,
+    Hook,
+    Request,
+)
 from integrations.sms.protocol import (
     Accepted,
     Ack,
@@ -44,80 +49,6 @@ from integrations.sms.wire import Answer, Doubtful, NotSent, Wire
 _PLACE: Final = re.compile(r"\{([a-z_]+(?:\.[A-Za-z0-9_]+)?)\}")
 _BUSY: Final = frozenset((429,))
 _ACCOUNT: Final = frozenset((401, 402, 403, 404))
-
-Template = Annotated[str, msgspec.Meta(max_length=2000)]
-Fields = Annotated[dict[str, Template], msgspec.Meta(max_length=50)]
-Path = Annotated[str, msgspec.Meta(max_length=200, examples=["data.0.id"])]
-
-
-class Request(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A request to the provider. `form` or `json` is its body: strings of `json` are templates,
-    whatever it is nested in."""
-
-    url: Template
-    method: Literal["GET", "POST", "PUT"] = "POST"
-    query: Fields = {}
-    headers: Fields = {}
-    form: Fields | None = None
-    json: Any = None
-
-
-class Answered(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Where things are in an answer of JSON: names and numbers with dots between. Something is
-    accepted when `id` is there and `error`, if named, is empty."""
-
-    id: Path | None = None
-    error: Path | None = None
-    status: Path | None = None
-    price: Path | None = None
-    segments: Path | None = None
-    amount: Path | None = None
-
-
-class Hook(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Where things are in a webhook of JSON or a form."""
-
-    id: Path
-    status: Path | None = None
-    phone: Path | None = None
-    text: Path | None = None
-
-
-class Signature(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """HMAC-SHA256 over the raw body under the secret of that name."""
-
-    header: str
-    secret: str
-    encoding: Literal["hex", "base64"] = "hex"
-    prefix: str = ""
-
-
-class GenericSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """`own_id`: the provider knows a message by `{number}`. `statuses` maps the provider's words
-    to ours. `missing` is the word for a message it never got. `acknowledge` is what a webhook is
-    answered with."""
-
-    send: Request
-    sent: Answered
-    own_id: bool = False
-    fetch: Request | None = None
-    fetched: Answered | None = None
-    account: Request | None = None
-    balance: Answered | None = None
-    currency: str | None = None
-    statuses: Annotated[dict[str, Status], msgspec.Meta(max_length=100)] = {}
-    missing: str | None = None
-    report: Hook | None = None
-    inbound: Hook | None = None
-    signature: Signature | None = None
-    acknowledge: Annotated[str, msgspec.Meta(max_length=1000)] = "OK"
-    sender: str = ""
-
-
-class GenericSecrets(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """By name, for `{secret.NAME}`."""
-
-    named: Annotated[dict[str, str], msgspec.Meta(max_length=20)] = {}
 
 
 class Generic:

@@ -1,4 +1,4 @@
-"""Claiming what is due, and writing down what became of it.
+"""Claiming what is due.
 
 A claim writes an attempt before anything is sent: a sender that is killed leaves it without an
 outcome, and once its lease is over the message is *unknown*, asked about and not repeated.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from math import floor
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -18,12 +17,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.common.db import Database
-from billing.messages import statuses
 from billing.messages.acts import Willing
 from billing.messages.settings import QuietHours, quiet_until
 from integrations.sms import store
 from integrations.sms.fleet import Fleet, console_row
-from integrations.sms.protocol import Accepted, Outcome, Refused, Rejected, Unknown
+from integrations.sms.slots import Slots
 from integrations.sms.store import ProviderRow
 from ledger.ids import uuid7
 
@@ -31,12 +29,6 @@ LEASE_S: Final = 60
 """Three times what a request may take."""
 ROUNDS: Final = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 1800, 3600, 7200))
 """After every provider refused: how long until they are all tried again. Then it is dead."""
-FIRST_QUESTION: Final = timedelta(seconds=5)
-FIRST_LOOK: Final = timedelta(minutes=2)
-"""When one that was accepted is asked about, if no report came."""
-LONGEST_PAUSE: Final = timedelta(minutes=10)
-BUSY: Final = timedelta(seconds=5)
-_PAUSES: Final = {"provider": 30.0, "refused": 2.0}
 RECOVERED_AT_ONCE: Final = 100
 EXPIRED_AT_ONCE: Final = 1000
 URGENCIES: Final = (0, 1, 2)
@@ -114,20 +106,6 @@ SET status = 'failed', status_at = :now, finished_at = :now, error = :error, dea
     text_encrypted = CASE WHEN :dead THEN text_encrypted END
 WHERE id = :id AND status IN ('queued', 'unknown')
 """)
-_UNKNOWN = text("""
-UPDATE billing.messages
-SET status = 'unknown', status_at = :now, error = :error, ask_at = :ask_at, asked = 0,
-    provider = :provider, lease = NULL, leased_until = NULL
-WHERE id = :id AND status = 'queued'
-""")
-_HELD = text("""
-SELECT lease, tried, rounds FROM billing.messages WHERE id = :id FOR NO KEY UPDATE
-""")
-_OUTCOME = text("""
-UPDATE billing.message_attempts
-SET outcome = :outcome, code = :code, detail = :detail, finished_at = :now
-WHERE id = :id AND outcome IS NULL
-""")
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,50 +119,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     phone: bytes
     text: bytes
     expires_at: datetime
-
-
-class Result(msgspec.Struct, frozen=True):
-    """What became of an attempt."""
-
-    job: Job
-    outcome: Outcome
-
-
-class _Slots:
-    """The providers by priority, and how many messages each may take now."""
-
-    def __init__(self, rows: Sequence[ProviderRow], now: datetime) -> None:
-        self.rows = [row for row in rows if row.state == "active"]
-        self.left = {
-            row.code: _allowed(row, now) if row.not_before is None or row.not_before <= now else 0
-            for row in self.rows
-        }
-        self.taken: dict[str, int] = {}
-
-    @property
-    def all_left(self) -> int:
-        return sum(self.left.values())
-
-    def choose(self, tried: Sequence[str], via: str | None) -> ProviderRow | None:
-        """The first provider that was not tried and has room."""
-        for row in self.eligible(tried, via):
-            if self.left[row.code] > 0:
-                self.left[row.code] -= 1
-                self.taken[row.code] = self.taken.get(row.code, 0) + 1
-                return row
-        return None
-
-    def eligible(self, tried: Sequence[str], via: str | None) -> list[ProviderRow]:
-        return [
-            row for row in self.rows if row.code not in tried and (via is None or row.code == via)
-        ]
-
-
-def _allowed(row: ProviderRow, now: datetime) -> int:
-    """By its rate: what it may take within a second, and always one at a time."""
-    interval = 60 / row.rate_per_minute
-    ahead = max((row.next_slot_at - now).total_seconds(), 0.0)
-    return max(floor((max(interval, 1.0) - ahead) / interval + 1e-6), 0)
 
 
 async def is_anything(database: Database, now: datetime) -> bool:
@@ -206,7 +140,7 @@ async def claim(
     rows = await store.lock_all(tx)
     if not rows and fleet.console:
         rows = [console_row(now)]
-    slots = _Slots(rows, now)
+    slots = Slots(rows, now)
     jobs: list[Job] = []
     lease = uuid7()
     for urgency in URGENCIES:
@@ -242,7 +176,7 @@ async def _unwilling(tx: AsyncConnection, rows: Sequence[Any], willing: Willing)
 async def _assign(
     tx: AsyncConnection,
     row: Any,
-    slots: _Slots,
+    slots: Slots,
     fleet: Fleet,
     lease: UUID,
     now: datetime,
@@ -250,13 +184,13 @@ async def _assign(
 ) -> Job | None:
     """Give a message to a provider, or put it off."""
     if row.zone is not None and (until := quiet_until(quiet, ZoneInfo(row.zone), now)) is not None:
-        await _put_off(tx, row.id, until, row.tried, row.rounds)
+        await put_off(tx, row.id, until, row.tried, row.rounds)
         return None
     chosen = slots.choose(row.tried, row.via)
     if chosen is None:
         if slots.eligible(row.tried, row.via):
             # It is in a pause, or has no room this second.
-            await _put_off(tx, row.id, now + timedelta(seconds=1), row.tried, row.rounds)
+            await put_off(tx, row.id, now + timedelta(seconds=1), row.tried, row.rounds)
         else:
             await next_round(tx, row.id, row.rounds, "every provider refused it", now)
         return None
@@ -281,28 +215,6 @@ async def name(tx: AsyncConnection, attempt: UUID, provider_message_id: str) -> 
     await tx.execute(_NAMED, {"id": attempt, "name": provider_message_id})
 
 
-async def settle(tx: AsyncConnection, results: Sequence[Result], now: datetime) -> None:
-    """Write down what became of attempts, and what follows for messages and providers."""
-    for result in sorted(results, key=lambda one: one.job.id):
-        job, outcome = result.job, result.outcome
-        held = (await tx.execute(_HELD, {"id": job.id})).one_or_none()
-        if isinstance(outcome, Accepted):
-            await _accepted(tx, job, outcome, now)
-            continue
-        await _note(tx, job, outcome, now)
-        if held is None or held.lease != job.lease:
-            continue  # Too late: it is unknown since, and being asked about.
-        if isinstance(outcome, Unknown):
-            values = {"id": job.id, "now": now, "error": outcome.detail[:200]}
-            values |= {"ask_at": now + FIRST_QUESTION, "provider": job.provider.code}
-            await tx.execute(_UNKNOWN, values)
-        elif isinstance(outcome, Rejected) and outcome.scope == "message":
-            await fail(tx, job.id, f"{outcome.code} {outcome.detail}"[:200], now)
-        else:
-            tried = [*held.tried, job.provider.code]
-            await _put_off(tx, job.id, now, tried, held.rounds, _words(outcome))
-
-
 async def fail(
     tx: AsyncConnection, message_id: UUID, error: str, now: datetime, *, dead: bool = False
 ) -> None:
@@ -317,23 +229,10 @@ async def next_round(
     if rounds >= len(ROUNDS):
         await fail(tx, message_id, error, now, dead=True)
         return
-    await _put_off(tx, message_id, now + ROUNDS[rounds], [], rounds + 1, None)
+    await put_off(tx, message_id, now + ROUNDS[rounds], [], rounds + 1, None)
 
 
-async def _accepted(tx: AsyncConnection, job: Job, outcome: Accepted, now: datetime) -> None:
-    await statuses.apply(
-        tx,
-        provider=job.provider.code,
-        attempt=job.attempt,
-        message=job.id,
-        said=outcome.said,
-        now=now,
-        ask_at=now + FIRST_LOOK,
-    )
-    await store.went_well(tx, job.provider.code)
-
-
-async def _put_off(
+async def put_off(
     tx: AsyncConnection,
     message_id: UUID,
     until: datetime,
@@ -343,38 +242,3 @@ async def _put_off(
 ) -> None:
     values = {"id": message_id, "next_at": until, "tried": list(tried), "rounds": rounds}
     await tx.execute(_LATER, values | {"error": error})
-
-
-async def _note(
-    tx: AsyncConnection, job: Job, outcome: Rejected | Refused | Unknown, now: datetime
-) -> None:
-    """The attempt's outcome, and the provider's trouble if it is the provider's."""
-    kinds = {Rejected: "rejected", Refused: "refused", Unknown: "unknown"}
-    values = {
-        "id": job.attempt,
-        "outcome": kinds[type(outcome)],
-        "code": outcome.code if isinstance(outcome, Rejected) else None,
-        "detail": outcome.detail[:300],
-        "now": now,
-    }
-    await tx.execute(_OUTCOME, values)
-    until, weight = _pause(job.provider, outcome, now)
-    await store.went_ill(tx, job.provider.code, _words(outcome), now, until=until, weight=weight)
-
-
-def _pause(
-    provider: ProviderRow, outcome: Rejected | Refused | Unknown, now: datetime
-) -> tuple[datetime | None, int]:
-    """Until when the provider is left alone, and whether that counts as a failure of its own."""
-    scope = outcome.scope if isinstance(outcome, Rejected) else "refused"
-    if isinstance(outcome, Unknown) or scope in ("message", "route"):
-        return None, 0
-    if scope == "busy":
-        return now + BUSY, 0
-    length = timedelta(seconds=_PAUSES[scope] * 2 ** min(provider.failures, 10))
-    return now + min(length, LONGEST_PAUSE), 1
-
-
-def _words(outcome: Rejected | Refused | Unknown) -> str:
-    code = f"{outcome.code} " if isinstance(outcome, Rejected) else ""
-    return f"{code}{outcome.detail}"[:200]

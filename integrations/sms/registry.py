@@ -14,7 +14,8 @@ from billing.common.faults import find_faults
 from billing.messages.checks import PhoneCheck
 from integrations.sms.console import Console, ConsoleSecrets, ConsoleSettings
 from integrations.sms.exolve import Exolve, ExolveSecrets, ExolveSettings
-from integrations.sms.generic import Generic, GenericSecrets, GenericSettings
+from integrations.sms.generic import Generic
+from integrations.sms.generic_settings import GenericSecrets, GenericSettings
 from integrations.sms.protocol import Provider
 from integrations.sms.smsc import Smsc, SmscSecrets, SmscSettings
 from integrations.sms.smsru import Smsru, SmsruSecrets, SmsruSettings

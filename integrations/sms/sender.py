@@ -16,7 +16,8 @@ from billing.messages.templates import read_settings
 from integrations.sms import queue
 from integrations.sms.fleet import Fleet, Unusable
 from integrations.sms.protocol import Outbound, Outcome, Rejected, Unknown
-from integrations.sms.queue import Job, Result
+from integrations.sms.queue import Job
+from integrations.sms.settling import Result, settle
 from ledger.group import Clock
 from ledger.service import utc_now
 
@@ -93,7 +94,7 @@ class Sender:
             return []
         async with self._database.transaction(timeout_s=WRITE_TIMEOUT_S) as tx:
             if results:
-                await queue.settle(tx, results, now)
+                await settle(tx, results, now)
             if not claims:
                 return []
             _, settings = await read_settings(tx)

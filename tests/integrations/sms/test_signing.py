@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 
-from integrations.sms.generic import Generic, GenericSecrets, GenericSettings
+from integrations.sms.generic import Generic
+from integrations.sms.generic_settings import GenericSecrets, GenericSettings
 from integrations.sms.protocol import Provider, RawRequest
 from integrations.sms.smsc import Smsc, SmscSecrets, SmscSettings
 from integrations.sms.smsru import Smsru, SmsruSecrets, SmsruSettings
