@@ -4,6 +4,7 @@ broker.py     the queue: Redis, and an explicit list of middleware
 actors.py     what workers do, each naming one function of the layers below
 ledger.py     the ledger a worker process keeps open
 webhooks.py   telling events to subscribers
+messages.py   carrying messages to customers and back
 upkeep.py     notices of expiry, birthdays, forgetting
 runs.py       every run of every actor, written down
 presence.py   how processes show themselves to operators

@@ -10,6 +10,7 @@ from workers.actors import declare
 from workers.campaigns import OpenCampaigns
 from workers.jobs import OpenJobs
 from workers.ledger import OpenLedger
+from workers.messages import OpenMessages, declare_messages
 from workers.redis import NAMESPACE, connect
 from workers.runs import RecordRuns
 from workers.scenarios import OpenScenarios
@@ -25,6 +26,7 @@ def make_broker(settings: Settings) -> RedisBroker:
     campaigns = OpenCampaigns(settings, opened)
     upkeep = OpenUpkeep(settings, opened)
     webhooks = OpenWebhooks(settings, opened)
+    messages = OpenMessages(settings, opened)
     broker = RedisBroker(  # type: ignore[no-untyped-call]
         client=connect(settings.redis_url),
         namespace=NAMESPACE,
@@ -41,9 +43,11 @@ def make_broker(settings: Settings) -> RedisBroker:
             campaigns,
             upkeep,
             webhooks,
+            messages,
         ],
     )
     declare(broker, opened, jobs, scenarios, campaigns)
     declare_upkeep(broker, upkeep)
     declare_webhooks(broker, webhooks)
+    declare_messages(broker, messages)
     return broker

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from workers.actors import POST_DUE, POST_SCENARIOS, RUN_CAMPAIGNS, RUN_JOBS
+from workers.messages import FORGET_MESSAGES, HEAR_MESSAGES, SEND_MESSAGES
 from workers.upkeep import (
     FORGET,
     GIVE_BIRTHDAYS,
@@ -22,10 +23,13 @@ EVERY_S: Final[Mapping[str, int]] = {
     RUN_CAMPAIGNS: 30,
     DISPATCH_EVENTS: 2,  # only to be followed at once when whoever follows has ended or died
     DELIVER_WEBHOOKS: 10,
+    SEND_MESSAGES: 2,
+    HEAR_MESSAGES: 2,
     TELL_EXPIRING: 300,
     GIVE_BIRTHDAYS: 1800,
     SETTLE_MERGES: 60,
     NAME_CUSTOMERS: 3600,
     FORGET: 3600,
     FORGET_DELIVERIES: 3600,
+    FORGET_MESSAGES: 3600,
 }

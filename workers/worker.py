@@ -17,7 +17,7 @@ from workers.redis import Presence, quiet_consumers
 
 _log = structlog.get_logger("workers.worker")
 
-THREADS = 16
+THREADS = 20
 """Messages at work at a time. Actors run in one event loop: their threads only wait for it."""
 LOOK_EVERY_S = 5
 STOP_TIMEOUT_MS = 25_000

@@ -25,6 +25,7 @@ from billing.finance.routes import OPERATIONS as FINANCE
 from billing.health.routes import OPERATIONS as HEALTH
 from billing.jobs.routes import OPERATIONS as JOBS
 from billing.merges.routes import OPERATIONS as MERGES
+from billing.messages.routes import OPERATIONS as MESSAGES
 from billing.persons.routes import OPERATIONS as PERSONS
 from billing.programs.routes import OPERATIONS as PROGRAMS
 from billing.quotes.routes import OPERATIONS as QUOTES
@@ -35,6 +36,7 @@ from billing.scenarios.routes import OPERATIONS as EVENTS
 from billing.simulations.routes import OPERATIONS as SIMULATIONS
 from billing.verifications.routes import OPERATIONS as VERIFICATIONS
 from billing.work.routes import OPERATIONS as WORK
+from integrations.sms.routes import OPERATIONS as SMS
 from integrations.webhooks.routes import OPERATIONS as WEBHOOKS
 
 OPERATIONS: list[Operation] = [
@@ -57,6 +59,8 @@ OPERATIONS: list[Operation] = [
     *BATCHES,
     *EVENTS,
     *WEBHOOKS,
+    *MESSAGES,
+    *SMS,
     *BALANCES,
     *FINANCE,
     *WORK,

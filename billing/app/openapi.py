@@ -44,6 +44,9 @@ _DEMO_CODES = {
     "/v1/products/{sku}": "32553",
     "/v1/programs/{code}": "base-5",
     "/v1/campaigns/{code}": "sorry-outage",
+    "/v1/message-templates/{kind}": "code",
+    "/v1/message-templates/{kind}/{language}": "ru",
+    "/v1/sms-providers/{code}": "console",
     "/v1/receipts/{store}": "333",
     "/v1/receipts/{store}/{number}": "0001-000123",
 }
@@ -56,6 +59,8 @@ _TAGS = {
     "Programs": "What earns points: drafts, published versions that never change, archive.",
     "Campaigns": "Points for many customers at a time, once or by a calendar.",
     "Webhooks": "Events sent to your own services, signed, and what became of them.",
+    "Messages": "What customers are told: messages, their texts, and when.",
+    "SMS": "Providers that carry messages, and the door for what they send.",
     "Jobs": "Long work that was asked for: how far it is, and its result.",
     "Sales": "The till's main call, and posted receipts.",
     "Redemptions": "Paying with points apart from the sale: at once, or held and then captured.",
@@ -184,6 +189,8 @@ def _operation(declared: Operation, by_type: dict[str, Document], components: Do
         made["description"] = words
     if declared.may is not None:
         made["security"] = [{"key": []}]
+    if declared.raw_bytes:
+        made["requestBody"] = {"content": {"*/*": {"schema": {"type": "string"}}}}
     if declared.body is not None:
         content: Document = {"schema": by_type[_key(declared.body)]}
         if declared.examples:
@@ -274,6 +281,8 @@ def _statuses(declared: Operation) -> list[int]:
         found += [404, 422]
     if declared.limited:
         found.append(429)
+    if declared.raw_bytes:
+        found += [400, 403, 413, 503]
     return found
 
 

@@ -36,7 +36,9 @@ from billing.health.service import Health
 from billing.jobs.service import Jobs
 from billing.keys.service import ApiKeys
 from billing.merges.service import Merges
-from billing.messages.service import MessageBox
+from billing.messages.sealing import MessageVault
+from billing.messages.service import Messages
+from billing.messages.templates import Templates
 from billing.persons.service import Persons
 from billing.programs.book import ProgramBook
 from billing.programs.service import Programs
@@ -55,12 +57,18 @@ from billing.verifications.redeeming import RedemptionCodes
 from billing.verifications.service import Verifications
 from billing.work.sampling import WorkSampler
 from billing.work.service import Work
+from integrations.sms.fleet import Fleet, fleet_of
+from integrations.sms.gateway import gateways_of
+from integrations.sms.service import SmsProviders
+from integrations.sms.vault import SmsVault
+from integrations.sms.webhooks import Intake
 from integrations.webhooks.guard import guard_of
 from integrations.webhooks.service import Webhooks
 from integrations.webhooks.signing import Seals
 from ledger.group import Clock
 from ledger.service import Ledger, utc_now
 from workers.actors import RUN_CAMPAIGNS, RUN_JOBS
+from workers.messages import HEAR_MESSAGES
 from workers.waking import Waker
 
 
@@ -99,6 +107,11 @@ class Services:
     lists: Lists
     events: Events
     webhooks: Webhooks
+    messages: Messages
+    templates: Templates
+    fleet: Fleet
+    sms_providers: SmsProviders
+    intake: Intake
     waiting_scenarios: WaitingScenarios
     work: Work
     work_sampler: WorkSampler
@@ -136,6 +149,7 @@ class Services:
             await self.guard.stop()
             await self.health.close()
             await self.waker.close()
+            await self.fleet.close()
             await self.database.close()
 
 
@@ -216,8 +230,9 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
     customers = Customers(database, vault, catalog, region, clock=clock, ledger=ledger)
     consents = Consents(database, vault, catalog, region, clock=clock)
     merges = Merges(ledger, database, vault)
-    post = MessageBox(settings.secret_key)
-    rules = Rules(settings.code_limits, settings.code_countries, settings.sms_price)
+    rules = Rules.of(settings)
+    messages = Messages(database, MessageVault(settings.secret_key, vault), clock=clock)
+    sms_vault, fleet = SmsVault(settings.secret_key), fleet_of(settings)
     return Services(
         settings=settings,
         database=database,
@@ -229,10 +244,19 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         cards=Cards(database, vault, customers, clock=clock),
         names=NameSearch(database, vault),
         consents=consents,
-        verifications=Verifications(database, vault, catalog, post, rules, region, clock=clock),
+        verifications=Verifications(
+            database,
+            vault,
+            catalog,
+            messages,
+            rules,
+            region,
+            gateways=gateways_of(database, fleet),
+            clock=clock,
+        ),
         merges=merges,
         persons=Persons(
-            ledger, database, vault, consents, merges, post.forget_customer, settings.timezone
+            ledger, database, vault, consents, merges, messages.forget_customer, settings.timezone
         ),
         directory=directory,
         health=Health(database, settings.redis_url, _revisions(), vault),
@@ -249,6 +273,11 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         events=Events(
             ledger, catalog, book, directory, timezone=timezone, unverified=settings.unverified
         ),
+        messages=messages,
+        templates=Templates(database, clock=clock),
+        fleet=fleet,
+        sms_providers=SmsProviders(database, sms_vault, fleet, messages, region, clock=clock),
+        intake=Intake(database, fleet, sms_vault, partial(waker.wake, HEAR_MESSAGES), clock=clock),
         waiting_scenarios=WaitingScenarios(ledger, database, catalog, book, timezone=timezone),
         waker=waker,
         jobs=jobs,

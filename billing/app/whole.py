@@ -74,6 +74,8 @@ class Whole:
         secret_key = self._secret()
         environ = {**os.environ, **self._servers(), "BONUS_SECRET_KEY": secret_key}
         environ |= {"BONUS_DATA_DIR": str(data_dir)}
+        # On one machine to try it out, messages can be read in a file.
+        environ.setdefault("BONUS_SMS_CONSOLE", "yes")
         settings = load_settings(environ)
         showcase = Showcase(data_dir, environ, self._base_url)
         with self._screen.step("migrating the database"):

@@ -29,14 +29,19 @@ async def read_body(
     lines = ndjson and kind is not None and _NDJSON.fullmatch(kind) is not None
     if kind is not None and not lines and not _JSON.fullmatch(kind):
         raise UnsupportedMediaType("Send the body as Content-Type: application/json, in UTF-8.")
+    raw = await read_raw(receive, headers, limit)
+    return (
+        b"[" + b",".join(filter(None, map(bytes.strip, raw.splitlines()))) + b"]" if lines else raw
+    )
+
+
+async def read_raw(receive: Receive, headers: Mapping[bytes, bytes], limit: int) -> bytes:
+    """A body of any type, as it came. Raises BodyTooLarge."""
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and (len(announced) > 18 or int(announced) > limit):
         await _drain(receive)
         raise _too_large(limit)
-    raw = await _receive(receive, limit)
-    return (
-        b"[" + b",".join(filter(None, map(bytes.strip, raw.splitlines()))) + b"]" if lines else raw
-    )
+    return await _receive(receive, limit)
 
 
 async def _receive(receive: Receive, limit: int) -> bytes:

@@ -114,6 +114,10 @@ CONFLICTS = {
     "campaign_too_late": "The time of the campaign is over",
     "too_many_subscriptions": "There are too many webhook subscriptions",
     "subscription_not_active": "The webhook subscription is not active",
+    "message_not_dead": "The message does not wait for a person",
+    "too_many_providers": "There are too many SMS providers",
+    "provider_paused": "The SMS provider is paused",
+    "balance_unknown": "The provider did not tell its balance",
     "same_customer": "A transfer needs two customers",
 }
 """The code of every 409, and its title."""

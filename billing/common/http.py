@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from litestar import Request
@@ -32,7 +33,7 @@ from typing_extensions import TypeVar as DefaultTypeVar
 from billing.common import deadline
 from billing.common.answer import Answer
 from billing.common.auth import NOBODY, Authenticator, Principal, Role
-from billing.common.body import pass_over, read_body
+from billing.common.body import pass_over, read_body, read_raw
 from billing.common.decoding import decode_body, decode_query
 from billing.common.errors import FieldError, IdempotencyKeyMissing, ValidationFailed
 from billing.common.problems import as_problem, problem_answer
@@ -51,8 +52,8 @@ _ONCE = ("Authorization", "Content-Type", "Idempotency-Key")
 
 @dataclass(slots=True)
 class Call(Generic[B, Q]):
-    """One request, authenticated and decoded. `raw` is the body as it came, `peer` the address
-    the connection comes from."""
+    """One request, authenticated and decoded. `raw` is the body as it came, `query_string` the
+    query, `peer` the address the connection comes from."""
 
     principal: Principal
     body: B
@@ -64,6 +65,7 @@ class Call(Generic[B, Q]):
     request_id: str
     services: Mapping[type, Any]
     peer: str = ""
+    query_string: bytes = b""
 
     def use(self, kind: type[S]) -> S:
         """The running service of that class."""
@@ -91,6 +93,7 @@ class Operation:
     idempotent: bool
     examples: Mapping[str, Any]
     ndjson: bool
+    raw_bytes: int
     patience_s: float
     limited: bool
 
@@ -109,6 +112,7 @@ def operation(
     idempotent: bool = False,
     examples: Mapping[str, Any] | None = None,
     ndjson: bool = False,
+    raw_bytes: int = 0,
     patience_s: float = deadline.PATIENCE_S,
     limited: bool = False,
 ) -> Callable[[Handler], Operation]:
@@ -116,8 +120,9 @@ def operation(
 
     `path` names its parameters in braces. `conflicts` are the 409 codes it may give. `ndjson`
     takes a list's items a line each, too. `examples` are bodies by name, for the documentation.
-    `limited` may be refused as 429. `patience_s` is how long the caller waits once the body is
-    in; then it hears 503.
+    `raw_bytes`: the body is of any type, at most so long, and only `Call.raw` has it. `limited`
+    may be refused as 429. `patience_s` is how long the caller waits once the body is in; then it
+    hears 503.
     """
 
     def declare(handler: Handler) -> Operation:
@@ -136,6 +141,7 @@ def operation(
             idempotent=idempotent,
             examples=examples or {},
             ndjson=ndjson,
+            raw_bytes=raw_bytes,
             patience_s=patience_s,
             limited=limited,
         )
@@ -191,7 +197,9 @@ def bind(declared: Operation, runtime: Runtime) -> HTTPRouteHandler:
 def _runner(
     declared: Operation, runtime: Runtime
 ) -> Callable[[Scope, Receive, Mapping[bytes, bytes], str], Awaitable[Answer]]:
-    wants_body = declared.body is not None
+    wants_body = declared.body is not None or declared.raw_bytes > 0
+    limit = declared.raw_bytes or runtime.max_body_bytes
+    read = read_raw if declared.raw_bytes else partial(read_body, ndjson=declared.ndjson)
     keys, services = runtime.authenticator, runtime.services
     may, body_type, query_type = declared.may, declared.body, declared.query
 
@@ -210,7 +218,7 @@ def _runner(
         raw = b""
         if wants_body:
             left = deadline.left()
-            raw = await read_body(receive, headers, runtime.max_body_bytes, declared.ndjson)
+            raw = await read(receive, headers, limit)
             deadline.start(left)
         else:
             await pass_over(receive, headers)
@@ -225,6 +233,7 @@ def _runner(
             request_id=request_id,
             services=services,
             peer=(scope.get("client") or ("", 0))[0],
+            query_string=scope["query_string"],
         )
         # A little later than whoever waits inside: they know better what to say.
         async with asyncio.timeout(deadline.left() + _GRACE_S):

@@ -82,6 +82,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Countries whose phones codes are sent to, ISO 3166."""
     sms_price: int
     """What a segment of an SMS is reckoned to cost, in 1/100 of money."""
+    public_url: str
+    """How the internet reaches the API, without a slash at the end; empty when it does not."""
+    sms_console: bool
+    """Whether messages go to a file while no SMS provider is set up."""
+    sms_allow_http: bool
+    sms_allowed_hosts: frozenset[str]
+    """Hosts of SMS gateways that may be called though their addresses are not of the internet."""
     default_region: str
     """Country of phones written without a code, ISO 3166."""
     log_level: str
@@ -146,6 +153,12 @@ def load_settings(environ: Mapping[str, str], *, needs: Collection[str] = ()) ->
         or frozenset((region,)),
         sms_price=read("BONUS_SMS_PRICE", "5.00", parse_amount, "3.50"),
         default_region=region,
+        public_url=read("BONUS_PUBLIC_URL", "", values.public_url, "https://bonus.example.ru"),
+        sms_console=read("BONUS_SMS_CONSOLE", "no", values.yes_or_no, "yes"),
+        sms_allow_http=read("BONUS_SMS_ALLOW_HTTP", "no", values.yes_or_no, "yes"),
+        sms_allowed_hosts=read(
+            "BONUS_SMS_ALLOWED_HOSTS", "", values.hosts, "gateway.internal,10.0.0.6"
+        ),
         log_level=read("BONUS_LOG_LEVEL", "info", values.log_level, "info"),
     )
     read.find_misspelt()

@@ -114,6 +114,18 @@ def _split(value: str) -> SplitResult:
     return parts
 
 
+def public_url(value: str) -> str:
+    """`https://host[:port][/path]`, without a slash at its end."""
+    if not value:
+        return ""
+    parts = _split(value)
+    if parts.scheme not in {"https", "http"} or not parts.hostname:
+        raise ValueError("must be a URL that starts with https://")
+    if parts.query or parts.fragment or parts.username or value.endswith("/"):
+        raise ValueError("must be the address alone, without a user, query, # or a / at its end")
+    return value
+
+
 def timezone(value: str) -> ZoneInfo:
     try:
         return ZoneInfo(value)

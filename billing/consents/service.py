@@ -100,10 +100,10 @@ class Consents:
             await self._write(tx, row, self._withdrawn(row.id, "messages", "inbound"), None)
         return True
 
-    async def messages_allowed(self, tx: AsyncConnection, customer_id: UUID) -> bool:
-        """Whether notices may be sent: until the customer says no. To be asked when a message is
+    async def willing(self, tx: AsyncConnection, customers: Sequence[UUID]) -> set[UUID]:
+        """Who of these may be sent notices: until they say no. To be asked when a message is
         sent, not only when it is queued."""
-        return await store.standing(tx, customer_id, "messages") != "withdrawn"
+        return set(customers) - await store.withdrawn(tx, customers, "messages")
 
     async def of_customer(self, customer_id: UUID) -> list[tuple[Consent, str | None]]:
         """All of them with their words, newest first; no words of who was erased.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
@@ -26,6 +27,17 @@ async def of_customer(tx: AsyncConnection, customer_id: UUID) -> list[Consent]:
         .order_by(consents.c.at.desc(), consents.c.id.desc())
     )
     return [Consent(**row._mapping) for row in await tx.execute(query)]
+
+
+async def withdrawn(tx: AsyncConnection, customers: Sequence[UUID], kind: Kind) -> set[UUID]:
+    """Who of these said no last."""
+    newest = (
+        select(consents.c.customer_id, consents.c.action)
+        .distinct(consents.c.customer_id)
+        .where(consents.c.customer_id.in_(customers), consents.c.kind == kind)
+        .order_by(consents.c.customer_id, consents.c.at.desc(), consents.c.id.desc())
+    )
+    return {one for one, action in await tx.execute(newest) if action == "withdrawn"}
 
 
 async def standing(tx: AsyncConnection, customer_id: UUID, kind: Kind) -> Action | None:

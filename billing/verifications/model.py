@@ -13,6 +13,7 @@ import phonenumbers
 
 from billing.common.auth import Role
 from billing.common.errors import Conflict, Forbidden, ValidationFailed
+from billing.common.settings import Settings
 from billing.common.settings_values import Limit
 from billing.messages.model import Language
 
@@ -106,6 +107,11 @@ class Rules(msgspec.Struct, frozen=True):
     limits: tuple[Limit, ...]
     countries: frozenset[str]
     price: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Rules:
+        """What the settings say."""
+        return cls(settings.code_limits, settings.code_countries, settings.sms_price)
 
 
 def new_code(method: Method) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec.structs import replace
@@ -12,6 +12,7 @@ from billing.common.money import format_amount
 from billing.customers.store import Row
 from billing.customers.vault import Vault
 from billing.messages.model import Language, NewMessage
+from billing.messages.wording import Kind
 from billing.verifications import limits
 from billing.verifications.gateways import Post
 from billing.verifications.model import CODE_MARK, LIFE, Rules, Verification, new_code
@@ -67,8 +68,9 @@ class Sender:
         now: datetime,
     ) -> Verification:
         code = new_code(old.method)
-        kind = "consent" if old.purpose == "registration" else "code"
-        variables = {"code": code, "purpose": old.purpose}
+        kind: Kind = "consent" if old.purpose == "registration" else "code"
+        minutes = str(LIFE // timedelta(minutes=1))
+        variables = {"code": code, "purpose": old.purpose, "minutes": minutes}
         if old.points is not None:
             variables["points"] = format_amount(old.points)
         rendered = await self._post.render(tx, kind, old.language, variables)

@@ -126,6 +126,29 @@ SELECT since FROM (
     ORDER BY d.position LIMIT 1000) AS undelivered
 """,
     ),
+    Lag(
+        "messages",
+        60,
+        """
+SELECT next_at AS since FROM billing.messages
+WHERE status = 'queued' AND urgency IN (0, 1) AND next_at <= $1
+""",
+    ),
+    Lag(
+        "messages that can wait",
+        14_400,
+        """
+SELECT next_at AS since FROM billing.messages
+WHERE status = 'queued' AND urgency = 2 AND next_at <= $1
+""",
+    ),
+    Lag(
+        "sms webhooks",
+        300,
+        """
+SELECT next_at AS since FROM billing.sms_webhooks WHERE state = 'pending' AND next_at <= $1
+""",
+    ),
 )
 
 FAILED: Final = (
@@ -159,6 +182,20 @@ SELECT d.finished_at AS since, (
 FROM (
     SELECT id, finished_at FROM billing.webhook_deliveries
     WHERE state = 'dead' AND $1::timestamptz IS NOT NULL ORDER BY position LIMIT 1000) AS d
+""",
+    ),
+    Failed(
+        "messages",
+        """
+SELECT coalesce(finished_at, status_at) AS since, error FROM billing.messages
+WHERE dead AND $1::timestamptz IS NOT NULL
+""",
+    ),
+    Failed(
+        "sms webhooks",
+        """
+SELECT finished_at AS since, result AS error FROM billing.sms_webhooks
+WHERE state = 'dead' AND $1::timestamptz IS NOT NULL
 """,
     ),
     Failed(

@@ -42,7 +42,7 @@ class Sender:
             ssl_context=trust or httpx.create_ssl_context(),
             max_connections=CONNECTIONS,
             keepalive_expiry=IDLE_S,
-            network_backend=_CheckedNetwork(guard, network or httpcore.AnyIOBackend()),
+            network_backend=CheckedNetwork(guard, network or httpcore.AnyIOBackend()),
         )
 
     async def send(self, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -93,7 +93,7 @@ class Sender:
             )
 
 
-class _CheckedNetwork(httpcore.AsyncNetworkBackend):
+class CheckedNetwork(httpcore.AsyncNetworkBackend):
     """Connects to the very addresses the guard has seen; TLS still asks for the URL's name."""
 
     def __init__(self, guard: Guard, network: httpcore.AsyncNetworkBackend) -> None:

@@ -22,7 +22,10 @@ from billing.common.auth import Role
 from billing.common.http import Runtime, bind
 from billing.common.settings import Settings
 from billing.common.settings_values import Limit
-from billing.messages.service import MessageBox
+from billing.customers.vault import Vault
+from billing.messages.sealing import MessageVault
+from billing.messages.templates import Rendered
+from billing.messages.wording import Kind, Value
 
 START = datetime(2027, 3, 1, 9, 0, tzinfo=UTC)
 _numbers = itertools.count(1)
@@ -35,7 +38,7 @@ class House:
 
     services: Services
     app: Litestar
-    box: MessageBox
+    vault: MessageVault
     now: datetime = START
     clients: dict[Any, httpx.AsyncClient] = field(default_factory=dict)
 
@@ -103,11 +106,23 @@ class House:
     async def sent(self, verification: str) -> list[tuple[str, str]]:
         """Phone and text of every message of a verification, oldest first."""
         query = text(
-            "SELECT id FROM billing.messages WHERE verification_id = :of ORDER BY created_at, id"
+            "SELECT id, phone_encrypted, text_encrypted FROM billing.messages"
+            " WHERE verification_id = :of ORDER BY created_at, id"
         )
         async with self.services.database.transaction() as tx:
-            ids = list(await tx.scalars(query, {"of": UUID(verification)}))
-            return [await self.box.read(tx, one) for one in ids]
+            rows = (await tx.execute(query, {"of": UUID(verification)})).all()
+        return [
+            (
+                self.vault.unseal(row.id, "phone", row.phone_encrypted),
+                self.vault.unseal(row.id, "text", row.text_encrypted),
+            )
+            for row in rows
+        ]
+
+    async def render(self, kind: Kind, variables: dict[str, Value]) -> Rendered:
+        """The Russian text of `kind`."""
+        async with self.services.database.transaction() as tx:
+            return await self.services.messages.render(tx, kind, "ru", variables)
 
     async def code(self, verification: str) -> str:
         """The last one that was sent."""
@@ -145,7 +160,8 @@ async def opened(settings: Settings, **changed: Any) -> AsyncIterator[House]:
         openapi_config=None,
         logging_config=None,
     )
-    house = House(services, app, MessageBox(settings.secret_key))
+    key = settings.secret_key
+    house = House(services, app, MessageVault(key, Vault(key)))
     async with services.running():
         await house.open()
         yield house

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from billing.common.settings import Settings
+from billing.messages.checks import CheckStarted
 from billing.messages.model import Language
-from billing.verifications.gateways import Started
 from tests.billing.verifications.house import House, opened, refused, wrong
 
 
@@ -86,9 +86,9 @@ class Operator:
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    async def start(self, verification_id: object, phone: str, language: Language) -> Started:
+    async def start(self, verification_id: object, phone: str, language: Language) -> CheckStarted:
         self.calls.append(phone)
-        return Started(f"ref-{verification_id}", "1234" if language == "en" else None)
+        return CheckStarted(ref=f"ref-{verification_id}", code="1234" if language == "en" else None)
 
     async def check(self, ref: str, code: str) -> bool:
         return code == "424242"

@@ -1,0 +1,105 @@
+"""Carrying messages to customers and back. Redis only wakes: a message that is lost makes it
+late."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import dramatiq
+from dramatiq import Broker, Middleware, Worker
+from dramatiq.asyncio import async_to_sync
+
+from billing.catalog.service import Catalog
+from billing.common.db import Database
+from billing.common.settings import Settings
+from billing.consents.service import Consents
+from billing.customers.service import Customers
+from billing.customers.vault import Vault
+from billing.messages.acts import CustomerActs
+from billing.messages.sealing import MessageVault
+from billing.messages.service import Messages
+from billing.verifications.model import Rules
+from billing.verifications.service import Verifications
+from integrations.sms.running import SmsWork
+from workers.ledger import OpenLedger
+
+SEND_MESSAGES: Final = "send_messages"
+HEAR_MESSAGES: Final = "hear_messages"
+FORGET_MESSAGES: Final = "forget_messages"
+SECOND: Final = 1000
+MINUTE: Final = 60 * SECOND
+
+
+class OpenMessages(Middleware):
+    """What messages need, while the worker runs. Stands behind OpenLedger in the broker's list."""
+
+    def __init__(self, settings: Settings, opened: OpenLedger) -> None:
+        self._settings = settings
+        self._opened = opened
+        self._work: SmsWork | None = None
+        self._database: Database | None = None
+
+    @property
+    def work(self) -> SmsWork:
+        if self._work is None:
+            raise RuntimeError("messages are sent in a running worker only")
+        return self._work
+
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        async_to_sync(self._open)()
+
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        self.work.stop()
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        async_to_sync(self._close)()
+
+    async def _open(self) -> None:
+        ledger, settings = self._opened.ledger, self._settings
+        clock, region = ledger.clock, settings.default_region
+        database = Database(settings.database_url, application="bonus-replies", size=2)
+        vault, catalog = Vault(settings.secret_key), Catalog(database)
+        post = Messages(database, MessageVault(settings.secret_key, vault), clock=clock)
+        rules = Rules.of(settings)
+        consents = Consents(database, vault, catalog, region, clock=clock)
+        acts = CustomerActs(
+            Verifications(database, vault, catalog, post, rules, region, clock=clock),
+            consents,
+            Customers(database, vault, catalog, region, clock=clock, ledger=ledger),
+        )
+        self._database = database
+        self._work = SmsWork(settings, acts, consents, clock)
+
+    async def _close(self) -> None:
+        await self.work.close()
+        if self._database is not None:
+            await self._database.close()
+
+    async def send(self) -> int:
+        """What is queued, for some seconds; the scheduler's next message goes on."""
+        return await self.work.sender.run()
+
+    async def hear(self) -> int:
+        """Events to be told, webhooks, and what is to be asked about, for some seconds."""
+        return await self.work.listen()
+
+    async def forget(self) -> None:
+        """What is long over."""
+        await self.work.forget()
+
+
+def declare_messages(broker: Broker, opened: OpenMessages) -> None:
+    """Register the actors with the broker. Times are in milliseconds."""
+    for name, function in (
+        (SEND_MESSAGES, opened.send),
+        (HEAR_MESSAGES, opened.hear),
+        (FORGET_MESSAGES, opened.forget),
+    ):
+        dramatiq.actor(
+            broker=broker,
+            actor_name=name,
+            alone=True,
+            max_retries=0,  # the scheduler's next message is never far
+            max_age=MINUTE,
+            time_limit=10 * MINUTE,
+        )(function)
