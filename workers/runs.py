@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from billing.common.db import Database
 from billing.common.errors import Overloaded
+from billing.common.tasks import end
 from billing.work import store
 from billing.work.store import RunRow
 from ledger.ids import uuid7
@@ -98,8 +99,7 @@ class RecordRuns(Middleware):
     async def _close(self) -> None:
         if self._database is None or self._beat is None:
             return
-        self._beat.cancel()
-        await asyncio.gather(self._beat, return_exceptions=True)
+        await end(self._beat)
         try:
             await store.leave(self._database, self._process.id)
         except Overloaded as error:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter as Tally
-from contextlib import suppress
 
 from prometheus_client import Counter, Gauge
 
 from billing.common.metrics import Metrics
 from billing.common.problems import told
+from billing.common.tasks import end
 from ledger.lane import Lane
 from ledger.service import Ledger
 
@@ -51,10 +51,7 @@ class Sampler:
         self._task = asyncio.create_task(self._run(), name="metrics sampler")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
         self.sample()
 
     def sample(self) -> None:

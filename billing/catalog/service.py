@@ -24,6 +24,7 @@ from billing.catalog.model import (
 from billing.common.batch import Batcher
 from billing.common.db import Database
 from billing.common.errors import FieldError, NotFound, Overloaded, ValidationFailed
+from billing.common.tasks import end
 
 REVALIDATE_S = 1.0
 CACHED_PRODUCTS = 100_000
@@ -53,9 +54,7 @@ class Catalog:
         self._watcher = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
+        await end(self._watcher)
 
     def current(self) -> CatalogSnapshot:
         """The catalog without its products. Raises Overloaded before the first load."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from contextlib import suppress
 
 import asyncpg
 import structlog
 
 from billing.common.db import Database
 from billing.common.errors import Overloaded
+from billing.common.tasks import end
 from billing.customers.vault import Vault
 
 AGAIN_AFTER_S = 0.3
@@ -89,10 +89,7 @@ class SecretGuard:
             self._task = asyncio.create_task(self._ask_on(), name="secret key")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
 
     async def _ask_on(self) -> None:
         try:

@@ -15,6 +15,7 @@ import structlog
 
 from billing.common.db import Database, is_away
 from billing.common.errors import Overloaded, Problem
+from billing.common.tasks import end
 from billing.common.wire import encode
 from billing.jobs import store
 from billing.jobs.model import Claim, Progress, Work
@@ -68,8 +69,7 @@ class JobRunner:
             ours = await self._watch(held, work, progress)
         finally:
             if not work.done():
-                work.cancel()
-                await asyncio.gather(work, return_exceptions=True)
+                await end(work)
         if not ours:
             log.info("job_dropped", job=str(held.id), because="cancelled, or in other hands")
             return True
@@ -78,8 +78,8 @@ class JobRunner:
     async def _watch(self, held: Claim, work: asyncio.Future[Any], progress: Progress) -> bool:
         """Beat until the work is over or has to end; False when it is ours no more."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._time_limit_s
-        while not self._stopping and loop.time() < end:
+        until = loop.time() + self._time_limit_s
+        while not self._stopping and loop.time() < until:
             await asyncio.wait([work], timeout=self._beat_s)
             if work.done():
                 break

@@ -12,7 +12,7 @@ from billing.common.money import format_amount
 from billing.customers.store import Row
 from billing.customers.vault import Vault
 from billing.messages.model import Language, NewMessage
-from billing.messages.wording import Kind
+from billing.messages.wording import Kind, Value
 from billing.verifications import limits
 from billing.verifications.gateways import Post
 from billing.verifications.model import CODE_MARK, LIFE, Rules, Verification, new_code
@@ -69,8 +69,8 @@ class Sender:
     ) -> Verification:
         code = new_code(old.method)
         kind: Kind = "consent" if old.purpose == "registration" else "code"
-        minutes = str(LIFE // timedelta(minutes=1))
-        variables = {"code": code, "purpose": old.purpose, "minutes": minutes}
+        minutes = LIFE // timedelta(minutes=1)
+        variables: dict[str, Value] = {"code": code, "purpose": old.purpose, "minutes": minutes}
         if old.points is not None:
             variables["points"] = format_amount(old.points)
         rendered = await self._post.render(tx, kind, old.language, variables)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -11,6 +10,7 @@ from prometheus_client import Gauge
 
 from billing.common.errors import Overloaded
 from billing.common.metrics import Metrics
+from billing.common.tasks import end
 from billing.work.model import WorkReport
 from billing.work.service import Work
 
@@ -42,10 +42,7 @@ class WorkSampler:
         self._task = asyncio.create_task(self._run(), name="work sampler")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
 
     async def sample(self) -> None:
         """Look once. Raises Overloaded when the database is away."""
