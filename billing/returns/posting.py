@@ -18,7 +18,7 @@ from billing.programs import limits
 from billing.programs.model import ProgramVersion, Situation
 from billing.receipts.schemas import Quantity
 from billing.returns import store
-from billing.returns.counting import counted_back
+from billing.returns.counting import counted_back, forgiven_by
 from billing.returns.giving import Part, Spent
 from billing.returns.keeping import kept
 from billing.returns.model import Given, Progress, Sold, by_line
@@ -27,7 +27,7 @@ from ledger.burn import burn_key
 from ledger.commands import Adjust, Fact, Facts, IfSpent, Restore, Revoke, Row, Step, View
 from ledger.errors import Refusal
 from ledger.flows import Bucket
-from ledger.model import Lot
+from ledger.model import Lot, Posting
 from ledger.reclaim import reclaimed
 from ledger.state import CorrectionTarget
 
@@ -60,14 +60,17 @@ class SoldReceipt(msgspec.Struct, frozen=True):
     programs: Mapping[str, ProgramVersion]
 
 
+Counted = tuple[tuple[Row, ...], Facts]
+"""What is counted back, and what the next return of a group sees."""
+
+
 class Decision(msgspec.Struct, frozen=True):
     """What a plan decided: the lines that come back (of quantity "0": what rounding had left with
-    a line returned earlier), what is counted back, and what the next return of a group sees."""
+    a line returned earlier), and what is counted back by the postings that came of it."""
 
     receipt_id: UUID
     lines: tuple[store.KeptLine, ...]
-    rows: tuple[Row, ...]
-    facts: Facts
+    counted: Callable[[Sequence[Posting]], Counted]
 
 
 class Returning:
@@ -107,11 +110,21 @@ class Returning:
         restored = {n: after.restored(n) - before.restored(n) for n in returned}
         taken = self._taken(view, given, before, after, returned)
         lines = kept(returned, restored, taken)
-        rows, facts = counted_back(
-            taken, receipt.programs, receipt.situation, view.facts, whole=after.whole
-        )
-        seen = {self._fact: (*view.facts[self._fact], (store.kept_json(lines),)), **facts}
-        self._decision = Decision(receipt.id, lines, rows, seen)
+        forgiven = forgiven_by(view.targets[receipt.id].corrections)
+
+        def counted(postings: Sequence[Posting]) -> Counted:
+            rows, facts = counted_back(
+                taken,
+                receipt.programs,
+                receipt.situation,
+                view.facts,
+                whole=after.whole,
+                forgiven=forgiven_by(postings),
+                before=forgiven,
+            )
+            return rows, {self._fact: (*view.facts[self._fact], (store.kept_json(lines),)), **facts}
+
+        self._decision = Decision(receipt.id, lines, counted)
         steps = self._restoring(view, restored)
         return (*steps, *self._revoking(taken))
 

@@ -33,32 +33,35 @@ class _Accrual(msgspec.Struct):
 
 
 class UnknownVersion(LookupError):
-    """A program version that gave for a receipt is not in the book: perhaps not yet."""
+    """A program version that gave for a receipt is not in the book: perhaps not yet, or this
+    release cannot read it."""
 
 
 _LINES = msgspec.json.Decoder(list[_Line], dec_hook=read_hook)
 _ACCRUALS = msgspec.json.Decoder(list[_Accrual], dec_hook=read_hook)
 
 
-def sold_receipt(row: asyncpg.Record, book: Book, timezone: str) -> SoldReceipt:
+def sold_receipt(
+    row: asyncpg.Record, book: Book, timezone: str, *, lenient: bool = False
+) -> SoldReceipt:
     """A receipt from its row of `store.read_sale`; `timezone` is that of its place.
 
-    Raises UnknownVersion when a program that gave is not in `book`.
+    Raises UnknownVersion when a program that gave is not in `book`. `lenient`: what it gave comes
+    back all the same, as a debt if it is spent, and nothing is counted back.
     """
     lines = _LINES.decode(row["lines"])
     accruals = _ACCRUALS.decode(row["programs"])
     versions = {one.program: one.version for one in accruals if one.program is not None}
-    programs = dict(_published(book, versions))
-    earned = [
-        Earned(
-            code,
-            program.version,
-            {one.line: int(one.accruals[code]) for one in lines if code in one.accruals},
-            program.rounding.step,
-            program.on_return,
+    programs = dict(_published(book, versions, lenient))
+    earned = []
+    for code, version in versions.items():
+        given = {one.line: int(one.accruals[code]) for one in lines if code in one.accruals}
+        terms = programs.get(code)
+        earned.append(
+            Earned(code, version, given)
+            if terms is None
+            else Earned(code, version, given, terms.rounding.step, terms.on_return)
         )
-        for code, program in programs.items()
-    ]
     stated = [int(one.points) for one in accruals if one.program is None]
     if stated:
         earned.append(Earned(None, None, _by_value(stated, lines)))
@@ -80,13 +83,14 @@ def _sold(line: _Line) -> SoldLine:
 
 
 def _published(
-    book: Book, versions: Mapping[str, int | None]
+    book: Book, versions: Mapping[str, int | None], lenient: bool
 ) -> Iterable[tuple[str, ProgramVersion]]:
     for code, number in versions.items():
         found = book.version(code, number or 0)
-        if not isinstance(found, ProgramVersion):
+        if isinstance(found, ProgramVersion):
+            yield code, found
+        elif not lenient:
             raise UnknownVersion(f"program {code!r} has no published version {number}")
-        yield code, found
 
 
 def _by_value(stated: Iterable[int], lines: list[_Line]) -> dict[int, int]:

@@ -95,7 +95,8 @@ class Telling:
         )
         if decided is None:
             return Completion(answer_of(201, document), (row,))
-        return Completion(answer_of(201, document), (row, *decided.rows), decided.facts)
+        rows, facts = decided.counted(transaction.postings)
+        return Completion(answer_of(201, document), (row, *rows), facts)
 
     def _slip(self, outcome: Outcome, revoked: int, restored: int) -> object:
         if self._customer is None:

@@ -198,14 +198,13 @@ class Counter:
         return sorted(found["items"], key=lambda lot: lot["id"])
 
     async def counters(self) -> dict[str, int]:
-        """All counters that are not zero, of this shop's programs."""
-        rows = await self.services.database.fetch("SELECT name, value FROM billing.counters")
-        own = f"-{self.number}"
-        return {
-            row["name"]: row["value"]
-            for row in rows
-            if row["value"] and row["name"].split("/")[1].endswith(own)
-        }
+        """All counters that are not zero, of this shop's programs, of all customers together."""
+        rows = await self.services.database.fetch(
+            "SELECT name, sum(value)::bigint AS value FROM billing.counters"
+            " WHERE split_part(name, '/', 2) LIKE $1 GROUP BY name",
+            f"%-{self.number}",
+        )
+        return {row["name"]: row["value"] for row in rows if row["value"]}
 
 
 def done(answer: httpx.Response) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.billing.returns.counter import DAY, Counter, problem
+from tests.billing.returns.counter import DAY, START, Counter, done, problem
 
 WHOLE = {"rounding": {"mode": "down", "step": "1", "per": "receipt"}}
 
@@ -109,6 +109,56 @@ async def test_c2_buying_and_returning_farms_nothing(counter: Counter) -> None:
         await counter.take_back(await counter.sell("100.00"))
     balance = await counter.balance()
     assert (balance["available"], balance["deferred"], balance["debt"]) == ("0.00",) * 3
+
+
+async def test_c2_a_loop_of_spent_and_forgiven_points_ends_at_the_limits(counter: Counter) -> None:
+    """Buy, spend, return: a program that forgives gives no more than its limits all the same."""
+    limits = {"per_customer_day": "25.00", "budget": "32.00"}
+    await counter.program("kind", "10", on_return="floor", limits=limits)
+    kept = []
+    for day in (0, 0, 0, 0, 1, 1):
+        counter.clock.now = START + day * DAY
+        sale = await counter.sell("100.00")
+        spending = counter.sale("10.00") | {"points": "max", "mode": "capture"}
+        await counter.post("/v1/redemptions", spending)
+        kept.append((await counter.take_back(sale))["forgiven"])
+    assert kept == ["10.00", "10.00", "5.00", "0.00", "7.00", "0.00"]
+
+
+async def test_c2_times_a_day_go_back_with_the_whole_sale_alone(counter: Counter) -> None:
+    code = await counter.program("often", "10", limits={"times_per_customer_day": 1})
+    sale = await counter.sell("100.00", "50.00")
+    await counter.take_back(sale, {1: "1"})
+    assert await counter.counters() == {f"times/{code}/2027-03-01": 1}
+    assert (await counter.sell("100.00"))["accruals"] == []
+    await counter.take_back(sale)
+    assert await counter.counters() == {}
+    assert (await counter.sell("100.00"))["accruals"][0]["points"] == "10.00"
+
+
+async def test_c9_a_store_that_moves_to_another_day_is_given_no_more(counter: Counter) -> None:
+    """Its time zone is put right between sale and return: another day's limit is not raised."""
+    counter.clock.now = START.replace(hour=22)  # The next day in Moscow, but not in London.
+    await counter.program("p", "10", limits={"per_customer_day": "15.00"})
+    sale = await counter.sell("100.00")
+    admin = await counter.client()
+    place = {"name": "S", "channel": counter.channel, "timezone": "Europe/London"}
+    done(await admin.put(f"/v1/stores/{counter.store}", json=place))
+    await counter.take_back(sale)
+    assert (await counter.sell("300.00"))["accruals"][0]["points"] == "15.00"
+
+
+async def test_c2_what_is_given_once_is_not_given_again_when_it_was_forgiven(
+    counter: Counter,
+) -> None:
+    gift = {"type": "scenario", "scenario": {"on": "first_purchase"}, "on_return": "floor"}
+    await counter.program("hello", {"kind": "fixed", "value": "30"}, **gift)
+    sale = await counter.sell(counter.line(1, "100.00", "2"))
+    spending = counter.sale("20.00") | {"points": "20.00", "mode": "capture"}
+    await counter.post("/v1/redemptions", spending)
+    forgiven = [(await counter.take_back(sale, {1: "1"}))["forgiven"] for _ in range(2)]
+    assert forgiven == ["5.00", "15.00"]
+    assert (await counter.sell("100.00"))["accruals"] == []
 
 
 async def test_c3_a_refund_never_redeems_again(counter: Counter) -> None:

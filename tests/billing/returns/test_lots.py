@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 
 from billing.common.settings import Settings
 from billing.returns.stored import returns_of
 from tests.billing.returns.counter import DAY, Counter, opened, problem
+from tests.conftest import TestDatabase
 
 
 @pytest.mark.parametrize(
@@ -288,6 +290,33 @@ async def test_a_program_published_this_very_second_elsewhere(
         back = await elsewhere.post("/v1/returns", counter.back(sale["receipt_number"]))
     assert back.status_code == 201
     assert (back.json()["forgiven"], back.json()["debt"]) == ("10.00", "0.00")
+
+
+async def test_a_program_that_this_release_cannot_read_stops_no_return(
+    counter: Counter, shared_settings: Settings, shared_database: TestDatabase
+) -> None:
+    """What it gave comes back, and is owed where it is spent: nobody knows its policy."""
+    code = await counter.program("p", "10", on_return="floor", limits={"budget": "50.00"})
+    await counter.program("q", "5", on_return="floor")
+    sale = await counter.sell(counter.line(1, "100.00", "2"))
+    spending = counter.sale("15.00") | {"points": "15.00", "mode": "capture"}
+    assert (await counter.post("/v1/redemptions", spending)).status_code == 201
+    connection = await asyncpg.connect(shared_database.superuser_url)
+    async with connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(
+            "UPDATE billing.program_versions SET definition = jsonb_set(definition,"
+            " '{reward,kind}', '\"lottery\"') WHERE code = $1", code,
+        )  # fmt: skip
+    await connection.close()
+    async with opened(shared_settings) as another_release:
+        backs = [
+            await another_release.post("/v1/returns", counter.back(sale["receipt_number"], lines))
+            for lines in ({1: "1"}, None)
+        ]
+    assert [back.status_code for back in backs] == [201, 201]
+    told = [{name: back.json()[name] for name in ("debt", "forgiven")} for back in backs]
+    assert told == [{"debt": "5.00", "forgiven": "2.50"}] * 2
 
 
 async def test_the_returns_of_a_receipt_stand_beside_it(counter: Counter) -> None:
