@@ -44,7 +44,7 @@ def simulation_out(period: Parameters, tally: Tally) -> SimulationOut:
         cost=CostsOut(
             _costs(tally.by_channel, tally.differences.by_channel()),
             _costs(tally.by_store, tally.differences.by_store()),
-            _costs(tally.by_store_group),
+            _costs(tally.by_store_group, tally.differences.by_store_group(tally.store_groups)),
             _costs(tally.by_product_group),
         ),
         examples=ExamplesOut(

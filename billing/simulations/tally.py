@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
 from uuid import UUID
 
 from billing.simulations.model import Cost, Example, Points, Sides
@@ -36,16 +37,23 @@ class Differences:
         return len(sums), Sides.of(sums.values())
 
     def by_channel(self) -> dict[str, Sides]:
-        numbers: dict[str, set[int]] = {}
-        for (channel, _), number in self._places.items():
-            numbers.setdefault(channel, set()).add(number)
-        return {channel: Sides.of(self._of(these).values()) for channel, these in numbers.items()}
+        return self._by({place: place[0] for place in self._places})
+
+    def by_store_group(self, groups: Mapping[Place, str]) -> dict[str, Sides]:
+        """`groups` of the places that are in one."""
+        return self._by(groups)
 
     def by_store(self) -> dict[str, Sides]:
         found = [Sides() for _ in self._places]
         for key, difference in self._sums.items():
             found[key >> 64].add(difference)
         return {store: found[n] for (_, store), n in self._places.items() if store is not None}
+
+    def _by(self, codes: Mapping[Place, str]) -> dict[str, Sides]:
+        numbers: dict[str, set[int]] = {}
+        for place, code in codes.items():
+            numbers.setdefault(code, set()).add(self._places[place])
+        return {code: Sides.of(self._of(these).values()) for code, these in numbers.items()}
 
     def _of(self, places: set[int]) -> dict[int, int]:
         sums: dict[int, int] = {}
@@ -96,6 +104,7 @@ class Tally:
         self.by_store_group: dict[str, Cost] = {}
         self.by_product_group: dict[str, Cost] = {}
         self.differences = Differences()
+        self.store_groups: dict[Place, str] = {}
         self.gains = Extremes(1)
         self.losses = Extremes(-1)
 
@@ -114,6 +123,7 @@ class Tally:
             _cost(self.by_store, store).add(program, all_programs)
         if store_group is not None:
             _cost(self.by_store_group, store_group).add(program, all_programs)
+            self.store_groups[place] = store_group
         self.differences.add(place, customer_id, all_programs.difference)
 
     def add_group(self, group: str, program: Points, all_programs: Points) -> None:

@@ -39,6 +39,9 @@ async def test_a_draft_beside_what_was_earned_by_place_and_goods(chain: Chain) -
     assert result["losers"] == {"customers": 1, "points": "-20.00"}
     assert south["winners"] == {"customers": 1, "points": "10.00"}
     assert cost["store"][chain.code("north")]["losers"] == {"customers": 1, "points": "-10.00"}
+    # In the group of both stores they are neither, and Boris bought in none.
+    assert house["winners"] == house["losers"] == {"customers": 0, "points": "0.00"}
+    assert web["losers"] == {"customers": 1, "points": "-20.00"}
 
 
 async def test_the_receipts_that_gain_and_lose_most_are_explained(chain: Chain) -> None:
