@@ -231,7 +231,8 @@ class _Calculation:
             return self._by_payment(program, self._all_money(program.base, taken))
         money = self._all_money(program.base, taken)
         if not any(money.bases):
-            raise _Nothing("paid_with_points")
+            free = not any(self._basket.lines[i].amount for i in taken)
+            raise _Nothing("costs_nothing" if free else "paid_with_points")
         return money
 
     def _all_money(self, base: Base, taken: Sequence[int]) -> Taken:
@@ -292,6 +293,8 @@ class _Calculation:
         for counter in counters_of(program, self._situation):
             left = counter.limit - self._used.get((counter.customer_id, counter.name), 0)
             if counter.times:
+                if left <= 0 and counter.name.startswith("times/"):
+                    raise _Nothing("limit_times", times=counter.limit)
                 if left <= 0:
                     raise _Nothing("already_given")
             elif points > left:

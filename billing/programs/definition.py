@@ -162,7 +162,12 @@ def _giving(shared: dict[str, Any], body: DefinitionIn, faults: Faults) -> Progr
         available=_available(body.available, faults),
         expires=_expires(body.expires, faults),
         stacking=Stacking(stacking.group, stacking.policy, stacking.priority),
-        limits=Limits(limits.per_receipt, limits.per_customer_day, limits.budget),
+        limits=Limits(
+            limits.per_receipt,
+            limits.per_customer_day,
+            limits.budget,
+            limits.times_per_customer_day,
+        ),
         scenario=_scenario(body.type, body.scenario, faults),
         on_return=body.on_return or "debt",
     )

@@ -62,6 +62,7 @@ _TELLERS: dict[str, Callable[[Any, Language], str]] = {
     "points": _points,
     "limit": _limit,
     "step": _limit,
+    "times": lambda value, language: words.counted(value, words.TIME, language, genitive=True),
     "types": _codes,
     "programs": _codes,
     "winner": lambda value, language: str(value),
@@ -107,6 +108,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "the line does not meet the condition: {condition}",
         "строка не отвечает условию: {condition}",
     ),
+    "costs_nothing": (
+        "the goods of this program cost nothing",
+        "товары, участвующие в программе, ничего не стоят",
+    ),
     "paid_with_points": (
         "all of it is paid with points, and the program counts money only",
         "всё оплачено бонусами, а программа учитывает только деньги",
@@ -135,6 +140,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "the program gives a customer no more than {limit} a day, and they are given already",
         "за день клиент получает по программе не больше {limit}, и они уже начислены",
     ),
+    "limit_times": (
+        "the program gives a customer something no more than {times} a day, and it has done so",
+        "программа начисляет клиенту не чаще {times} в день, и она это уже сделала",
+    ),
     "limit_budget": (
         "the program's budget is used up",
         "бюджет программы исчерпан",
@@ -146,6 +155,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "already_given": (
         "the program has given its points already; it gives them once",
         "программа уже начислила свои бонусы, она делает это один раз",
+    ),
+    "another_event": (
+        "the program waits for another event",
+        "программа ждёт другого события",
     ),
     "birthday_unknown": (
         "the customer's date of birth is not known",

@@ -40,14 +40,15 @@ INSERT INTO billing.counters AS c (customer_id, name, value)
 SELECT customer_id, name, sum(delta) FROM unnest($1::uuid[], $2::text[], $3::bigint[])
     AS n (customer_id, name, delta)
 GROUP BY customer_id, name ORDER BY customer_id, name
-ON CONFLICT (customer_id, name) DO UPDATE SET value = c.value + excluded.value
+ON CONFLICT (customer_id, name) DO UPDATE
+    SET value = greatest(greatest(c.value, 0) + excluded.value, 0)
 """,
     3,
 )
 
 
 class Counter(msgspec.Struct, frozen=True):
-    """One thing that is counted: points in 1/100, or, of a scenario, how many times it gave."""
+    """One thing that is counted: points in 1/100, or how many `times` a program gave."""
 
     customer_id: UUID
     name: str
@@ -76,6 +77,10 @@ def counters_of(program: ProgramVersion, situation: Situation) -> tuple[Counter,
     once = once_key(program, situation)
     if once is not None:
         counters.append(Counter(member, f"once/{program.code}/{once}", 1, times=True))
+    times = limits.times_per_customer_day
+    if times is not None:
+        name = f"times/{program.code}/{local_day(situation)}"
+        counters.append(Counter(member, name, times, times=True))
     if limits.per_customer_day is not None:
         day = local_day(situation)
         counters.append(Counter(member, f"day/{program.code}/{day}", limits.per_customer_day))
@@ -106,6 +111,7 @@ def is_counted(program: ProgramVersion) -> bool:
     """Whether what `program` gives depends on counters."""
     return (
         program.limits.per_customer_day is not None
+        or program.limits.times_per_customer_day is not None
         or program.limits.budget is not None
         or program.scenario is not None
         or program.first_only
@@ -120,8 +126,14 @@ def facts_of(programs: Iterable[ProgramVersion], situation: Situation) -> tuple[
 
 
 def used(found: Facts, wanted: Iterable[Fact]) -> Used:
-    """How much of the counters `wanted` (of `facts_of`) is used, by what the ledger found."""
-    return {(fact.customer_id, fact.name): found[fact][0][0] for fact in wanted if found[fact]}
+    """How much of the counters `wanted` (of `facts_of`) is used, by what the ledger found.
+
+    Never less than nothing: a store whose time zone was put right between a sale and its return
+    counts back on another day than it counted on.
+    """
+    return {
+        (fact.customer_id, fact.name): max(0, found[fact][0][0]) for fact in wanted if found[fact]
+    }
 
 
 def counting(
@@ -133,7 +145,8 @@ def counting(
 ) -> tuple[tuple[Row, ...], Facts]:
     """The rows that count `awards` (-1: count them back), and what the next command then sees.
 
-    Once-counters move by one an award: leave out, when counting back, what was not all returned.
+    Counters of times move by one an award: leave out, when counting back, what was not all
+    returned.
     """
     by_code = {program.code: program for program in programs}
     rows: list[Row] = []
@@ -142,6 +155,6 @@ def counting(
         for counter in counters_of(by_code[award.program], situation):
             delta = sign * (1 if counter.times else award.points)
             seen = after.get(counter.fact) or facts.get(counter.fact)
-            after[counter.fact] = [((seen[0][0] if seen else 0) + delta,)]
+            after[counter.fact] = [(max(0, (seen[0][0] if seen else 0) + delta),)]
             rows.append((_COUNT, (counter.customer_id, counter.name, delta)))
     return tuple(rows), after

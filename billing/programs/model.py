@@ -275,11 +275,13 @@ class Stacking(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """In 1/100 points: of one receipt or event, of one customer and local day, of all together."""
+    """In 1/100 points: of one receipt or event, of one customer and local day, of all together;
+    and how often a customer gets anything on a local day."""
 
     per_receipt: int | None = None
     per_customer_day: int | None = None
     budget: int | None = None
+    times_per_customer_day: int | None = None
 
 
 class ScenarioRule(msgspec.Struct, frozen=True):

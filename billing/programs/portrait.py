@@ -170,6 +170,11 @@ def _limits(program: ProgramVersion, language: Language) -> str:
         for limit, en, ru in limits
         if limit is not None
     ]
+    if program.limits.times_per_customer_day is not None:
+        times = words.counted(
+            program.limits.times_per_customer_day, words.TIME, language, genitive=True
+        )
+        told.append(tell(language, f"{times} a customer and day", f"{times} клиенту в день"))
     return tell(language, "at most ", "не больше ") + ", ".join(told) if told else ""
 
 

@@ -52,8 +52,13 @@ def per_amount(reward: PerAmount, taken: Taken, rounding: Rounding) -> list[int]
 
 
 def per_unit(reward: PerUnit, taken: Taken, rounding: Rounding) -> list[int]:
-    """Points for every unit sold, of weighed goods for parts of it (T7a)."""
-    return _of_ratio(rounding, [amount * reward.points for amount in taken.quantities], UNIT)
+    """Points for every unit sold, of weighed goods for parts of it. What costs nothing, such as a
+    gift on a line of its own, is no unit sold (C17)."""
+    sold = [
+        quantity * reward.points if base else 0
+        for quantity, base in zip(taken.quantities, taken.bases, strict=True)
+    ]
+    return _of_ratio(rounding, sold, UNIT)
 
 
 def brackets(reward: Brackets, taken: Taken, rounding: Rounding) -> list[int]:

@@ -31,6 +31,7 @@ Decimal = Annotated[str, msgspec.Meta(max_length=20)]
 PeriodText = Annotated[str, msgspec.Meta(max_length=40, examples=["P14D"])]
 Percentage = Annotated[str, msgspec.Meta(max_length=12, examples=["50"])]
 Days = Annotated[int, msgspec.Meta(ge=0, le=180)]
+Times = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Priority = Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)]
 Status = Literal["draft", "scheduled", "published", "superseded", "archived"]
 ProgramType = Literal["accrual", "scenario", "redemption"]
@@ -123,11 +124,13 @@ class StackingIn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class LimitsIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """The most points of one receipt or event, of a customer and day, of the whole program."""
+    """The most points of one receipt or event, of a customer and day, of the whole program; and
+    how many times a day it gives a customer anything."""
 
     per_receipt: Amount | None = None
     per_customer_day: Amount | None = None
     budget: Amount | None = None
+    times_per_customer_day: Times | None = None
 
 
 class ScenarioIn(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

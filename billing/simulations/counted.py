@@ -34,7 +34,7 @@ class Counted:
             for counter in counters_of(program, situation):
                 key = (counter.customer_id, counter.name)
                 more = 1 if counter.times else given[program.code]
-                if key not in self._used and counter.name.startswith("day/"):
+                if key not in self._used and counter.name.startswith(("day/", "times/")):
                     day = situation.basket.occurred_at.date()
                     self._by_day.setdefault(day, []).append(key)
                 self._used[key] = self._used.get(key, 0) + more

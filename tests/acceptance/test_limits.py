@@ -48,6 +48,43 @@ async def test_a_limit_per_receipt(till: Till) -> None:
     assert [line["accruals"][0]["points"] for line in sale["lines"]] == ["5.00", "15.00"]
 
 
+async def test_c2_so_many_times_a_day_under_concurrency(till: Till) -> None:
+    """The velocity limit: a card that earns on every receipt of a till is a cashier's."""
+    await till.publishes(reward=POINT_FOR_POINT, limits={"times_per_customer_day": 3})
+    sales = await asyncio.gather(*(till.sell("30.00") for _ in range(10)))
+    assert sorted(accrued(sale) for sale in sales) == ["0.00"] * 7 + ["30.00"] * 3
+    _, quote = await till.quote("30.00")
+    assert "no more than 3\u00a0times a day" in quote["explanation"][0]["because"]
+    for sale in (one for one in sales if one["accruals"]):
+        part = await till.take_back(sale)
+        assert part["revoked"] == "30.00"
+    assert accrued(await till.sell("30.00")) == "30.00"
+
+
+async def test_sales_and_returns_side_by_side_keep_the_budget(till: Till) -> None:
+    """C9: what is given and not returned never exceeds the budget, and all of it is counted."""
+    await till.publishes(reward=POINT_FOR_POINT, limits={"budget": "200.00"})
+    kept = [await till.sell("30.00") for _ in range(3)]
+
+    async def there_and_back() -> str:
+        sale = await till.sell("45.00")
+        return str((await till.take_back(sale))["revoked"])
+
+    async def stay() -> Any:
+        return await till.sell("20.00")
+
+    stays, backs = await asyncio.gather(
+        asyncio.gather(*(stay() for _ in range(8))),
+        asyncio.gather(*(there_and_back() for _ in range(8))),
+    )
+    staying = given([*kept, *stays])
+    assert staying <= Decimal("200.00")
+    assert f"{staying:.2f}" == await till.balance()
+    assert all(Decimal(one) <= Decimal("45.00") for one in backs)
+    last = await till.sell("500.00")
+    assert given([last]) == Decimal("200.00") - staying
+
+
 async def test_a_first_purchase_gives_once_under_concurrency(till: Till) -> None:
     await till.publishes(
         type="scenario", scenario={"on": "first_purchase"}, reward={"kind": "fixed", "value": "50"}
@@ -102,12 +139,5 @@ async def test_a_return_gives_the_day_back(till: Till) -> None:
     await till.publishes(reward=POINT_FOR_POINT, limits={"per_customer_day": "100.00"})
     sale = await till.sell("100.00")
     assert accrued(await till.sell("30.00")) == "0.00"
-    back = {
-        "channel": till.shop.channel,
-        "store": till.shop.store,
-        "number": f"back-{sale['receipt_number']}",
-        "occurred_at": till.basket("1.00")["receipt"]["occurred_at"],
-        "receipt_number": sale["receipt_number"],
-    }
-    done(await till.shop.post("/v1/returns", back))
+    await till.take_back(sale)
     assert accrued(await till.sell("130.00")) == "100.00"

@@ -30,6 +30,32 @@ async def test_t19_a_rule_with_a_code(till: Till) -> None:
 
 
 @pytest.mark.parametrize(
+    ("cabinets", "drawers", "balance", "left"),
+    [(8, 10, "1000.00", "2605.20"), (8, 10, "200.00", "2994.00"), (1, 0, "1000.00", "294.40")],
+)
+async def test_t23_a_fifth_of_the_cabinets(
+    till: Till, cabinets: int, drawers: int, balance: str, left: str
+) -> None:
+    """Odoo: cabinets of 320 with 15 % tax (368.00, as a till sells them), two more for nothing,
+    drawers of 25.00; 20 % off the cabinets, at most 200 of it."""
+    shop = till.shop
+    cabinet = f"{shop.group}-cabinets"
+    done(await shop.client.put(f"/v1/product-groups/{cabinet}", json={"name": "Cabinets"}))
+    await till.publishes(
+        type="redemption", lines={"groups": [cabinet]}, redemption={"max_share": "20"}
+    )
+    await till.adjust(f"+{balance}")
+    body = till.basket(f"{368 * cabinets}.00", "0.00", *["25.00"] * drawers)
+    whole = {"group": cabinet, "quantity": f"{cabinets}", "price": "368.00"}
+    body["receipt"]["lines"][0] |= whole
+    body["receipt"]["lines"][1] |= {"group": cabinet, "quantity": "2"}
+    quote = done(await shop.client.post("/v1/quotes", json=body | {"redeem": "max"}))
+    assert quote["payable"] == left
+    sale = done(await shop.post("/v1/receipts", body | {"redeem": {"points": quote["redeem"]}}))
+    assert sum(Decimal(line["payable"]) for line in sale["lines"]) == Decimal(left)
+
+
+@pytest.mark.parametrize(
     ("total", "points", "left"), [("100.00", "30.00", "70.00"), ("1000.00", "100.00", "900.00")]
 )
 async def test_t33_what_is_left_to_pay(till: Till, total: str, points: str, left: str) -> None:
@@ -137,6 +163,16 @@ async def test_c17_what_points_pay_is_no_unit_sold(till: Till) -> None:
     body = till.basket("50.00", points="10.00")
     body["receipt"]["lines"][0] |= {"quantity": "5", "price": "10.00"}
     assert accrued(done(await till.shop.post("/v1/receipts", body))) == "5.00"
+
+
+async def test_c17_a_gift_on_a_line_of_its_own_is_no_unit_sold(till: Till) -> None:
+    """odoo#150833: five units and a gift earned six."""
+    await till.publishes(reward={"kind": "per_unit", "value": "1"}, base="gross")
+    body = till.basket("50.00", "0.00")
+    body["receipt"]["lines"][0] |= {"quantity": "5", "price": "10.00"}
+    sale = done(await till.shop.post("/v1/receipts", body))
+    assert accrued(sale) == "5.00"
+    assert [len(line["accruals"]) for line in sale["lines"]] == [1, 0]
 
 
 @pytest.mark.parametrize(("base", "earned"), [("gross", "10.00"), ("net_of_points", "5.00")])

@@ -51,6 +51,17 @@ class Till:
     async def sell(self, *amounts: str, points: str | None = None) -> Any:
         return done(await self.shop.post("/v1/receipts", self.basket(*amounts, points=points)))
 
+    async def take_back(self, sale: Any) -> Any:
+        """Return the whole sale."""
+        back = {
+            "channel": self.shop.channel,
+            "store": self.shop.store,
+            "number": f"back-{sale['receipt_number']}",
+            "occurred_at": datetime.now(UTC).isoformat(),
+            "receipt_number": sale["receipt_number"],
+        }
+        return done(await self.shop.post("/v1/returns", back))
+
     async def adjust(self, points: str) -> Any:
         body = {"customer": {"phone": self.shop.phone}, "points": points, "reason": "by hand"}
         return done(await self.shop.post("/v1/adjustments", body))

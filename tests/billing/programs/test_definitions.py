@@ -78,6 +78,7 @@ REFUSALS: list[tuple[dict[str, Any], str, str]] = [
     ({"limits": {"per_receipt": "0"}}, "/limits/per_receipt", "must be more than 0"),
     ({"limits": {"budget": 5}}, "/limits/budget", "not a number"),
     (FIXED | {"limits": {"budget": "99.99"}}, "/limits/budget", "the 100.00 points given"),
+    ({"limits": {"times_per_customer_day": 0}}, "/limits/times_per_customer_day", "at least 1"),
     # Times
     ({"valid_to": BODY["valid_from"]}, "/valid_to", "later than valid_from"),
     ({"available": {}}, "/available", "needs `after`, a period, or `at`, a moment"),

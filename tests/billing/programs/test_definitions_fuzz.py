@@ -79,7 +79,8 @@ GIVING: Members = SHARED | {
         {"count": st.integers(1, 25), "every": PERIODS})),
     "expires": some(after=PERIODS, at=MOMENTS, round_up_to=st.just("quarter")),
     "stacking": some(group=CODES, policy=st.sampled_from(["sum", "max", "priority"])),
-    "limits": some(per_receipt=AMOUNTS, per_customer_day=AMOUNTS, budget=AMOUNTS),
+    "limits": some(per_receipt=AMOUNTS, per_customer_day=AMOUNTS, budget=AMOUNTS,
+                   times_per_customer_day=st.integers(0, 1001)),
     "on_return": st.sampled_from(["debt", "floor", "refuse"]),
 }  # fmt: skip
 BEGIN: Members = {"name": st.just("x"), "valid_from": st.just("1970-01-01T00:00:00Z")}
@@ -101,36 +102,45 @@ REDEMPTION = some(
 REDEMPTIONS = a_few_of(SHARED, BEGIN | {"type": st.just("redemption"), "redemption": REDEMPTION})
 
 
-def read(raw: object) -> ProgramVersion | RedemptionRule | None:
+def read(raw: object, code: str = "fuzzed") -> ProgramVersion | RedemptionRule | None:
     """The program, as it is after being stored; None when it is refused, with pointers."""
     try:
         body = decode_body(json.dumps(raw).encode(), DefinitionIn)
-        program = compile_definition("fuzzed", 1, body)
+        program = compile_definition(code, 1, body)
     except ValidationFailed as refused:
         if not all(fault.pointer[:1] in ("", "/") for fault in refused.errors):
             raise
         return None
     stored = json.loads(json.dumps(stored_definition(body)))
-    assert compile_definition("fuzzed", 1, read_definition(stored)) == program
+    assert compile_definition(code, 1, read_definition(stored)) == program
     return program
 
 
-@settings(max_examples=500, deadline=timedelta(seconds=5))
-@given(raw=ACCRUALS | SCENARIOS, situation=SITUATIONS)
-def test_what_gives_points_is_calculated_and_told(raw: object, situation: Situation) -> None:
-    program = read(raw)
-    if program is None:
-        return
-    assert isinstance(program, ProgramVersion)
-    rule = program.scenario
-    if rule is not None and rule.on != "first_purchase":
+@settings(max_examples=250, deadline=timedelta(seconds=5))
+@given(raw=st.lists(ACCRUALS | SCENARIOS, min_size=1, max_size=3), situation=SITUATIONS)
+def test_what_gives_points_is_calculated_and_told(raw: list[object], situation: Situation) -> None:
+    """Alone and beside others, whose names a multiplier may know."""
+    found = [read(one, code) for one, code in zip(raw, ("milk", "dairy", "sbp"), strict=False)]
+    of_sales: list[ProgramVersion] = []
+    for program in found:
+        if program is None:
+            continue
+        assert isinstance(program, ProgramVersion)
+        rule = program.scenario
+        if rule is None or rule.on == "first_purchase":
+            of_sales.append(program)
+            continue
         empty = replace(situation.basket, lines=(), payments=())
-        situation = replace(situation, basket=empty, event=rule.on, event_key="2026")
-    elif not situation.basket.lines:
-        return  # No sale is without lines.
+        happened = replace(situation, basket=empty, event=rule.on, event_key="2026")
+        _calculate([program], happened)
+    if situation.basket.lines:  # No sale is without lines.
+        _calculate(of_sales, situation)
+
+
+def _calculate(programs: list[ProgramVersion], situation: Situation) -> None:
     trace: Trace = []
     try:
-        awards = calculate(Running.of([program]), situation, trace=trace)
+        awards = calculate(Running.of(programs), situation, trace=trace)
     except TooManyPoints:
         assert situation.basket.lines  # An event gives one amount, which is one.
         return
@@ -139,7 +149,7 @@ def test_what_gives_points_is_calculated_and_told(raw: object, situation: Situat
         assert sum(part.points for part in award.parts) == award.points > 0
         assert not award.by_line or sum(award.by_line) == award.points
     for language in LANGUAGES:
-        assert portrait(program, language)
+        assert all(portrait(program, language) for program in programs)
         assert all(because(reason, language) for reason in trace)
 
 

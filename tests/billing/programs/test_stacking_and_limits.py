@@ -91,6 +91,13 @@ def test_a_limit_per_customer_and_day_leaves_what_is_not_used(used: int, points:
     assert total([limited], BOUGHT, used=counter) == points
 
 
+@pytest.mark.parametrize(("used", "points"), [(0, 40_00), (2, 40_00), (3, 0), (4, 0)])
+def test_c2_a_customer_gets_something_so_many_times_a_day(used: int, points: int) -> None:
+    limited = program("x", percent(10), limits=Limits(times_per_customer_day=3))
+    counter = {(ANNA.id, "times/x/2026-11-21"): used}
+    assert total([limited], BOUGHT, used=counter) == points
+
+
 def test_the_day_is_that_of_the_shop() -> None:
     limited = program("x", percent(10), limits=Limits(per_customer_day=100_00))
     counter = {(ANNA.id, "day/x/2026-11-21"): 100_00}

@@ -88,7 +88,7 @@ def test_a_reason_is_a_sentence(
 def test_every_reason_has_both_languages() -> None:
     values: dict[str, object] = {
         "points": 100, "limit": 100, "step": 100, "types": ["sbp"], "programs": ["a", "b"],
-        "winner": "a", "condition": Leaf("line.promo", "=", True),
+        "winner": "a", "condition": Leaf("line.promo", "=", True), "times": 3,
     }  # fmt: skip
     for code in CODES:
         reason = Reason("p", 1, "nothing", code, values)
