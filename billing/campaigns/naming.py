@@ -16,10 +16,10 @@ async def check_audience(catalog: Catalog, terms: Terms) -> None:
         return
     named = replace(terms.gift, when=terms.audience)
     try:
-        check_names(named, catalog.current(), ())
+        check_names(named, catalog.current(), {})
     except ValidationFailed:
         await catalog.refresh()  # It may have come this very second, by another process.
         try:
-            check_names(named, catalog.current(), ())
+            check_names(named, catalog.current(), {})
         except ValidationFailed as failed:
             raise ValidationFailed([moved(error) for error in failed.errors]) from None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from billing.catalog.model import CatalogSnapshot
+from billing.catalog.model import CatalogSnapshot, Product
 from billing.programs.conditions import leaves
 from billing.programs.faults import Faults
 from billing.programs.model import Leaf, ProgramVersion, RedemptionRule
@@ -21,10 +21,12 @@ _NAMING = {
 """The fields of conditions whose values are codes of the catalog."""
 
 
-def check_names(program: Program, catalog: CatalogSnapshot, products: Iterable[str]) -> None:
+def check_names(
+    program: Program, catalog: CatalogSnapshot, products: Mapping[str, Product]
+) -> None:
     """Raise ValidationFailed unless all of the catalog that the program names exists.
 
-    `products` are the skus that exist among `named_products`.
+    `products` are those that exist among `named_products`.
     """
     faults = Faults()
     known: dict[str, Known] = {
@@ -32,7 +34,7 @@ def check_names(program: Program, catalog: CatalogSnapshot, products: Iterable[s
         "store": catalog.stores,
         "store group": catalog.store_groups,
         "product group": catalog.groups,
-        "product": frozenset(products),
+        "product": products,
     }
     for pointer, what, codes in _named(program):
         for code in sorted(codes):
@@ -41,6 +43,7 @@ def check_names(program: Program, catalog: CatalogSnapshot, products: Iterable[s
     if not faults:
         _check_scope(program, catalog, faults)
         _check_groups(program, catalog, faults)
+        _check_products(program, catalog, products, faults)
     faults.raise_if_any()
 
 
@@ -95,3 +98,16 @@ def _check_groups(program: Program, catalog: CatalogSnapshot, faults: Faults) ->
         )
         if above is not None:
             faults.add("/lines/groups", f"{code!r} is below {above!r}, which is excluded")
+
+
+def _check_products(
+    program: Program, catalog: CatalogSnapshot, products: Mapping[str, Product], faults: Faults
+) -> None:
+    for sku in sorted(program.lines.products):
+        product = products[sku]
+        above = program.lines.exclude_groups.intersection(catalog.ancestry(product.group))
+        if product.excluded:
+            faults.add("/lines/products", f"{sku!r} takes no part in programs: it is excluded")
+        elif above:
+            group = min(above)
+            faults.add("/lines/products", f"{sku!r} is in {group!r}, which is excluded")

@@ -8,11 +8,13 @@ from difflib import SequenceMatcher
 
 from billing.common.money import format_amount
 from billing.programs.conditions import leaves
-from billing.programs.contradictions import contradictions
+from billing.programs.contradictions import contradictions, demands
 from billing.programs.faults import Faults
 from billing.programs.fields import FIELDS
+from billing.programs.limits import FIRST_PURCHASE
 from billing.programs.model import (
     Fixed,
+    Leaf,
     LineFilter,
     Multiplier,
     ProgramVersion,
@@ -24,6 +26,7 @@ EVENTS = ("registration", "verification", "birthday", "first_purchase", "referra
 """The scenarios the service knows itself; every other one is an event of the chain's own."""
 
 _NEAR = 0.85
+_NOT_FIRST = Leaf(FIRST_PURCHASE, "=", False)
 _YEARS_100 = 1200 * 31
 
 
@@ -110,6 +113,8 @@ def _check_scenario(program: ProgramVersion, faults: Faults) -> None:
         if rule.on != known and _is_near(rule.on, known):
             faults.add("/scenario/on", f"is not known; did you mean {known!r}?")
     if rule.on == "first_purchase":
+        if program.when is not None and demands(program.when, _NOT_FIRST):
+            faults.add("/when", "can never hold: it is the first purchase that gives")
         return
     without = "is not known to an event, which has no receipt"
     if not isinstance(program.reward, Fixed):

@@ -104,8 +104,8 @@ def result_of(
                 (
                     part.points,
                     [part.by_line[i] for i in order],
-                    part.available_from,
-                    part.expires_at,
+                    _microseconds(part.available_from),
+                    _microseconds(part.expires_at),
                 )
                 for part in award.parts
             ],
@@ -117,6 +117,11 @@ def result_of(
         sorted(basket.codes), earned, state.available + state.held, state.deferred, state.debt,
     )  # fmt: skip
     return sha256(_encoder.encode(document)).digest()
+
+
+def _microseconds(moment: datetime | None) -> int | None:
+    """The same for the same moment, whatever kind of datetime it is."""
+    return None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _window(now: datetime) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from billing.common.wire import Amount
+from billing.common.money import format_amount
 from billing.receipts.schemas import Quantity
 from billing.returns.store import KeptLine, KeptLot, KeptPoints
 from billing.returns.taking import Taking
@@ -17,18 +17,18 @@ def kept(
     revoked: dict[int, list[KeptPoints]] = {number: [] for number in returned}
     for taking in taken:
         lots = [
-            KeptLot(one.lot, one.group, Amount(one.points), Amount(one.lapsed))
+            KeptLot(one.lot, one.group, format_amount(one.points), format_amount(one.lapsed))
             for one in taking.lots
         ]
         for number, points in taking.by_line.items():
-            entry = KeptPoints(taking.earned.program, Amount(points), lots)
+            entry = KeptPoints(taking.earned.program, format_amount(points), lots)
             revoked.setdefault(number, []).append(entry)
             lots = []
     return tuple(
         KeptLine(
             number,
             Quantity(returned.get(number, 0)).text(),
-            Amount(restored.get(number, 0)),
+            format_amount(restored.get(number, 0)),
             points,
         )
         for number, points in revoked.items()

@@ -74,6 +74,7 @@ class Progress:
     def __init__(self, sold: Sold, quantities: Quantities, count: int) -> None:
         self._lines = {line.number: line for line in sold.lines}
         self._quantities = quantities
+        self._shares: dict[str | None, dict[int, int]] = {}
         self.whole = count > 0 and not any(self.left().values())
         """Whether everything is. A receipt of nothing but zero quantities is, once returned."""
 
@@ -86,27 +87,30 @@ class Progress:
 
     def restored(self, number: int) -> int:
         """Of what points paid of a line: its share, rounded down; all of it with the last piece."""
-        return self._part(number, self._lines[number].paid, 1)
+        line = self._lines[number]
+        if self._is_back(number):
+            return line.paid
+        return line.paid * self._quantities.get(number, 0) // line.quantity if line.quantity else 0
 
-    def share(self, earned: Earned, number: int) -> int:
-        """Of what a program gave for a line: its share, in 1/FINE, rounded up."""
-        return self._part(number, earned.by_line.get(number, 0), FINE)
+    def shares(self, earned: Earned) -> Mapping[int, int]:
+        """Of what a program gave for each line: the share of what is back of it, in 1/FINE,
+        rounded up. Lines of which nothing is back are left out."""
+        found = self._shares.get(earned.program)
+        if found is None:
+            found = self._shares[earned.program] = {}
+            for number, points in earned.by_line.items():
+                if self._is_back(number):
+                    found[number] = points * FINE
+                elif quantity := self._quantities.get(number):
+                    found[number] = -(-points * FINE * quantity // self._lines[number].quantity)
+        return found
 
     def revoked(self, earned: Earned) -> int:
         """Of all that a program gave: whole steps of it; everything with the last of its lines."""
         if all(self._is_back(number) for number, points in earned.by_line.items() if points):
             return earned.points
-        fine = sum(self.share(earned, number) for number in earned.by_line)
+        fine = sum(self.shares(earned).values())
         return fine // FINE // earned.step * earned.step
-
-    def _part(self, number: int, points: int, unit: int) -> int:
-        sold = self._lines[number].quantity
-        if self._is_back(number):
-            return points * unit
-        if sold == 0:
-            return 0
-        value = points * unit * self._quantities.get(number, 0)
-        return -(-value // sold) if unit > 1 else value // sold
 
     def _is_back(self, number: int) -> bool:
         sold = self._lines[number].quantity
@@ -121,12 +125,10 @@ def by_line(
     First to the lines that come back with it, none beyond what it earned. What rounding had left
     with lines returned earlier is taken from those.
     """
+    before, program = done.points, earned.program
     rest = {
-        number: max(
-            0,
-            -(-progress.share(earned, number) // FINE) - done.points[earned.program, number],
-        )
-        for number in sorted(earned.by_line)
+        number: max(0, -(-share // FINE) - before.get((program, number), 0))
+        for number, share in sorted(progress.shares(earned).items())
     }
     found: Counter[int] = Counter()
     for numbers in ([n for n in sorted(returned) if n in rest], list(rest)):

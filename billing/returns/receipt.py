@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from billing.common.money import split
+from billing.common.money import read_stored, split
 from billing.common.wire import Amount, read_hook
 from billing.programs.book import Book
 from billing.programs.model import Basket, Member, ProgramVersion, Situation
@@ -23,7 +23,8 @@ class _Line(msgspec.Struct):
     quantity: str
     amount: Amount
     points_paid: Amount
-    accruals: dict[str, Amount]
+    accruals: dict[str, str]
+    """Of a long receipt under many programs these are very many: they are read as text."""
 
 
 class _Accrual(msgspec.Struct):
@@ -55,7 +56,7 @@ def sold_receipt(
     programs = dict(_published(book, versions, lenient))
     earned = []
     for code, version in versions.items():
-        given = {one.line: int(one.accruals[code]) for one in lines if code in one.accruals}
+        given = {one.line: read_stored(one.accruals[code]) for one in lines if code in one.accruals}
         terms = programs.get(code)
         earned.append(
             Earned(code, version, given)

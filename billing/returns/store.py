@@ -11,7 +11,8 @@ import asyncpg
 import msgspec
 
 from billing.common.db import Database
-from billing.common.wire import Amount, encode, read_hook
+from billing.common.money import read_stored
+from billing.common.wire import encode
 from billing.receipts.schemas import Quantity
 from billing.returns.model import Given
 from ledger.commands import Fact, Reading, Row, Statement
@@ -68,20 +69,23 @@ WHERE r.customer_id = $1 AND r.receipt_id = $2 ORDER BY r.recorded_at, r.id
 """
 
 
+# Amounts stay text: a long receipt under many programs has a hundred thousand of them.
+
+
 class KeptLot(msgspec.Struct, array_like=True):
     """Points taken from a lot and product group; `lapsed` of them had expired unused."""
 
     lot: UUID
     group: str | None
-    points: Amount
-    lapsed: Amount = Amount(0)
+    points: str
+    lapsed: str = "0.00"
 
 
 class KeptPoints(msgspec.Struct):
     """Of what a program gave for a line. The lots, of all lines, stand with the first of them."""
 
     program: str | None
-    points: Amount
+    points: str
     lots: list[KeptLot]
 
 
@@ -91,11 +95,11 @@ class KeptLine(msgspec.Struct):
 
     line: int
     quantity: str
-    points_restored: Amount
+    points_restored: str
     accruals_revoked: list[KeptPoints]
 
 
-_KEPT = msgspec.json.Decoder(list[KeptLine], dec_hook=read_hook)
+_KEPT = msgspec.json.Decoder(list[KeptLine])
 
 
 def return_row(*values: Any) -> Row:
@@ -125,10 +129,10 @@ def given_by(rows: Iterable[Sequence[str]]) -> Given:
         for line in kept_lines(text):
             given.quantities[line.line] += Quantity.from_wire(line.quantity)
             for revoked in line.accruals_revoked:
-                given.points[revoked.program, line.line] += revoked.points
+                given.points[revoked.program, line.line] += read_stored(revoked.points)
                 for part in revoked.lots:
-                    given.cells[part.lot, part.group] += part.points
-                    given.lapsed[part.lot] += part.lapsed
+                    given.cells[part.lot, part.group] += read_stored(part.points)
+                    given.lapsed[part.lot] += read_stored(part.lapsed)
     return msgspec.structs.replace(given, count=count)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from billing.common.money import format_amount
+from billing.common.money import format_amount, read_stored
 from billing.returns.store import KeptLine
 from ledger.model import Posting
 
@@ -34,7 +34,7 @@ def totals_of(postings: Sequence[Posting], lines: Iterable[KeptLine], *, by_hand
         taken = sum(p.amount for p in postings if p.credit == "adjustment")
         return Totals(taken, given, 0, 0, 0, 0)
     parts = [part for line in lines for one in line.accruals_revoked for part in one.lots]
-    expired = sum(part.lapsed for part in parts)
+    expired = sum(read_stored(part.lapsed) for part in parts)
     revoked = sum(p.amount for p in postings if p.kind == "revoke")
     forgiven = sum(p.amount for p in postings if (p.kind, p.credit) == ("forgive", "debt"))
     return Totals(
@@ -53,8 +53,7 @@ def line_documents(lines: Iterable[KeptLine]) -> Document:
     carried: list[Document] = []
     for line in lines:
         revoked: list[Document] = [
-            {"program": one.program, "points": format_amount(one.points)}
-            for one in line.accruals_revoked
+            {"program": one.program, "points": one.points} for one in line.accruals_revoked
         ]
         if line.quantity == "0":
             carried += [{"line": line.line, **one} for one in revoked]
@@ -63,7 +62,7 @@ def line_documents(lines: Iterable[KeptLine]) -> Document:
                 {
                     "line": line.line,
                     "quantity": line.quantity,
-                    "points_restored": format_amount(line.points_restored),
+                    "points_restored": line.points_restored,
                     "accruals_revoked": revoked,
                 }
             )

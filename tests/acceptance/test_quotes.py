@@ -44,6 +44,23 @@ async def test_a_quote_and_the_sale_that_follows_agree(till: Till) -> None:
     assert sale["redeemed"] == quote["redeem"]
 
 
+@pytest.mark.parametrize(
+    "life",
+    [
+        {"available": {"after": "PT36H", "instalments": {"count": 2, "every": "PT12H"}}},
+        {"available": {"after": "P1D"}, "expires": {"after": "PT100H"}},
+        {"expires": {"after": "PT1H"}},
+    ],
+)
+async def test_a_quote_of_points_that_live_by_the_hour_holds(
+    till: Till, life: dict[str, Any]
+) -> None:
+    await till.earns("5", **life)
+    body, quote = await till.quote("100.00")
+    sale = done(await sell_quoted(till, body, quote))
+    assert sale["accruals"] == quote["accruals"]
+
+
 async def test_a_quote_moves_nothing(till: Till, contents: Callable[[], Awaitable[Any]]) -> None:
     await till.earns("5")
     await till.adjust("+70.00")
@@ -137,6 +154,15 @@ async def test_points_that_expired_since_the_quote_make_it_stale(till: Till) -> 
     later = {"occurred_at": (end + timedelta(seconds=1)).isoformat()}
     answer = await sell_quoted(till, body, quote, receipt=body["receipt"] | later)
     problem(answer, 409, "quote_stale")
+
+
+async def test_a_quote_is_of_one_day(till: Till) -> None:
+    """What a day's limit leaves, and whose birthday it is, changes at midnight in the store."""
+    await till.earns("5")
+    body, quote = await till.quote("100.00")
+    day_before = datetime.fromisoformat(body["receipt"]["occurred_at"]) - timedelta(days=1)
+    earlier = body["receipt"] | {"occurred_at": day_before.isoformat()}
+    problem(await sell_quoted(till, body, quote, receipt=earlier), 409, "quote_stale")
 
 
 async def test_of_very_many_lines_a_quote_explains_the_whole(till: Till) -> None:

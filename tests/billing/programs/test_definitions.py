@@ -185,6 +185,14 @@ REFUSALS: list[tuple[dict[str, Any], str, str]] = [
     (event("referral", scenario={"on": "referral", "days_before": 3}), "/scenario/days_before",
      "goes with on: 'birthday' alone"),
     (event(scenario={"on": "birthday", "to": "referred"}), "/scenario/to", "on: 'referral' alone"),
+    (
+        event(
+            "first_purchase",
+            when={"all": [{"field": "receipt.first_purchase", "op": "=", "value": False}]},
+        ),
+        "/when",
+        "can never hold",
+    ),
     (event("registration", reward=PERCENT), "/reward/kind", "must be 'fixed'"),
     (event("registration", lines={"exclude_promo": True}), "/lines", "has no receipt"),
     (event("my-event", when=total(">", "5")), "/when/field", "has no receipt"),

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
+from dateutil.relativedelta import relativedelta
+from hypothesis import given
+from hypothesis import strategies as st
 
 from billing.programs.model import Availability, Expiry, Instalments, Limits, RoundUpTo
 from billing.programs.periods import lifetimes
 from tests.billing.programs.baskets import awards, basket, fixed, line, percent, program
 
 MOSCOW = "Europe/Moscow"
+ZONES = (
+    MOSCOW, "Europe/Berlin", "Asia/Beirut", "Africa/Cairo", "America/Havana", "America/Santiago",
+    "Atlantic/Azores", "Australia/Lord_Howe", "Pacific/Kiritimati",
+)  # fmt: skip
 
 
 def at(text: str) -> datetime:
@@ -80,6 +88,36 @@ def test_days_are_whole_over_a_change_of_the_clock() -> None:
         Availability(after="PT24H"), None, at("2026-10-24T12:00+02:00"), "Europe/Berlin"
     )
     assert exact == at("2026-10-25T11:00+01:00")
+
+
+@given(
+    st.sampled_from(ZONES),
+    st.datetimes(datetime(2020, 1, 1), datetime(2037, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    st.integers(1, 500),
+    st.integers(1, 40),
+    st.sampled_from([None, "month", "quarter", "half_year", "year"]),
+    st.integers(2, 6),
+)
+def test_wherever_the_clock_jumps_lives_begin_and_end_with_a_day(
+    zone: str, bought: datetime, wait: int, life: int, to: RoundUpTo | None, parts: int
+) -> None:
+    """In Beirut, Havana and Santiago a day may begin at one, and in Lord Howe have 23½ hours."""
+    every = Instalments(parts, "P1M")
+    lives = lifetimes(
+        Availability(after=f"P{wait}D", instalments=every), Expiry(f"P{life}D", to), bought, zone
+    )
+    here = ZoneInfo(zone)
+    first = bought.astimezone(here).date() + timedelta(days=wait)
+    for number, (since, until) in enumerate(lives):
+        assert since is not None
+        assert until is not None
+        begins, ends = since.astimezone(here).date(), until.astimezone(here).date()
+        assert begins == first + relativedelta(months=number)
+        assert ends >= begins + timedelta(days=life)
+        assert to is not None or ends == begins + timedelta(days=life)
+        for moment in (since, until):
+            before = (moment - timedelta(microseconds=1)).astimezone(here)
+            assert before.date() < moment.astimezone(here).date()
 
 
 def test_instalments_add_up_on_each_line_and_in_all() -> None:

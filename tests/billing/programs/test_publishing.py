@@ -160,6 +160,9 @@ async def test_a_scope_that_leaves_nothing_is_refused(
     food, milk = unique("food"), unique("milk")
     await admin.put(f"/v1/product-groups/{food}", json={"name": "Food"})
     await admin.put(f"/v1/product-groups/{milk}", json={"name": "Milk", "parent": food})
+    sku, card = unique("sku"), unique("card")
+    await admin.put(f"/v1/products/{sku}", json={"name": "Milk", "group": milk})
+    await admin.put(f"/v1/products/{card}", json={"name": "C", "group": food, "excluded": True})
     body: dict[str, Any] = {"code": unique("none"), "name": "None", "valid_from": SINCE,
                             "reward": {"kind": "percent", "value": "5"}}  # fmt: skip
     for given, pointer, words in (
@@ -170,6 +173,8 @@ async def test_a_scope_that_leaves_nothing_is_refused(
             "not in the scope",
         ),
         ({"lines": {"groups": [milk], "exclude_groups": [food]}}, "/lines/groups", "is below"),
+        ({"lines": {"products": [sku], "exclude_groups": [food]}}, "/lines/products", "is in"),
+        ({"lines": {"products": [card]}}, "/lines/products", "takes no part"),
     ):
         refused = await marketer.client.post("/v1/programs", json=body | given)
         [fault] = refused.json()["errors"]

@@ -16,6 +16,8 @@ from billing.programs.model import ProgramVersion, RedemptionRule
 Definition = dict[str, Any]
 
 GROUPS = ("a", "b", "c")
+ABOVE = "all"
+"""The group above them."""
 SINCE = "2020-01-01T00:00:00Z"
 PAYMENTS = ("card", "cash", "sbp")
 PERIODS = ("P1D", "P10D", "P1M", "P1Y", "PT36H")
@@ -71,7 +73,7 @@ _line_conditions = st.sampled_from(
 
 @st.composite
 def _lines(draw: st.DrawFn) -> Definition:
-    included = draw(_codes(GROUPS))
+    included = draw(_codes((*GROUPS, ABOVE)))
     excluded = [one for one in draw(_codes(GROUPS)) if one not in included]
     made: Definition = {"groups": included, "exclude_groups": excluded}
     made["exclude_promo"] = draw(st.booleans())

@@ -62,7 +62,14 @@ class Counter:
         put = {
             f"/v1/channels/{self.channel}": {"name": "C"},
             f"/v1/stores/{self.store}": {"name": "S", "channel": self.channel},
-            **{f"/v1/product-groups/{name}-{self.number}": {"name": name} for name in "abc"},
+            f"/v1/product-groups/all-{self.number}": {"name": "all"},
+            **{
+                f"/v1/product-groups/{name}-{self.number}": {
+                    "name": name,
+                    "parent": f"all-{self.number}",
+                }
+                for name in "abc"
+            },
         }
         for path, body in put.items():
             done(await admin.put(path, json=body))

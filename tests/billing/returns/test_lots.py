@@ -292,6 +292,20 @@ async def test_a_program_published_this_very_second_elsewhere(
     assert (back.json()["forgiven"], back.json()["debt"]) == ("10.00", "0.00")
 
 
+async def _reward_kind(database: TestDatabase, code: str, kind: str) -> None:
+    """Change what was published, as nobody but a superuser could."""
+    connection = await asyncpg.connect(database.superuser_url)
+    async with connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(
+            "UPDATE billing.program_versions SET definition = jsonb_set(definition,"
+            " '{reward,kind}', to_jsonb($2::text)) WHERE code = $1",
+            code,
+            kind,
+        )
+    await connection.close()
+
+
 async def test_a_program_that_this_release_cannot_read_stops_no_return(
     counter: Counter, shared_settings: Settings, shared_database: TestDatabase
 ) -> None:
@@ -301,19 +315,15 @@ async def test_a_program_that_this_release_cannot_read_stops_no_return(
     sale = await counter.sell(counter.line(1, "100.00", "2"))
     spending = counter.sale("15.00") | {"points": "15.00", "mode": "capture"}
     assert (await counter.post("/v1/redemptions", spending)).status_code == 201
-    connection = await asyncpg.connect(shared_database.superuser_url)
-    async with connection.transaction():
-        await connection.execute("SET LOCAL session_replication_role = replica")
-        await connection.execute(
-            "UPDATE billing.program_versions SET definition = jsonb_set(definition,"
-            " '{reward,kind}', '\"lottery\"') WHERE code = $1", code,
-        )  # fmt: skip
-    await connection.close()
-    async with opened(shared_settings) as another_release:
-        backs = [
-            await another_release.post("/v1/returns", counter.back(sale["receipt_number"], lines))
-            for lines in ({1: "1"}, None)
-        ]
+    await _reward_kind(shared_database, code, "lottery")
+    try:
+        async with opened(shared_settings) as other_release:
+            backs = [
+                await other_release.post("/v1/returns", counter.back(sale["receipt_number"], lines))
+                for lines in ({1: "1"}, None)
+            ]
+    finally:
+        await _reward_kind(shared_database, code, "percent")
     assert [back.status_code for back in backs] == [201, 201]
     told = [{name: back.json()[name] for name in ("debt", "forgiven")} for back in backs]
     assert told == [{"debt": "5.00", "forgiven": "2.50"}] * 2
