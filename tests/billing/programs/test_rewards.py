@@ -123,6 +123,17 @@ def test_fixed_points_are_given_once_and_belong_to_the_lines_by_value() -> None:
     assert award.by_line == (7_50, 2_50)
 
 
+@pytest.mark.parametrize("only", [[], ["a"]])
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2), (2, 3, 1)])
+def test_c27_what_splitting_leaves_goes_to_the_first_line_by_number(
+    only: list[str], order: tuple[int, ...]
+) -> None:
+    """However the till lists them, with or without an index of goods."""
+    bought = basket(*(line(number, "a", 10) for number in order))
+    (award,) = awards([program("p", fixed(10), only=only)], bought)
+    assert dict(zip(order, award.by_line, strict=True)) == {1: 3_34, 2: 3_33, 3: 3_33}
+
+
 def test_rounding_per_receipt_and_per_line() -> None:
     bought = basket(line(1, "a", 19), line(2, "b", 19))
     whole = Rounding("down", 100, "receipt")
