@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import cached_property
 from uuid import UUID
 
 import msgspec
@@ -28,7 +29,7 @@ from ledger.commands import Fact
 FirstPurchase = Callable[[UUID], Awaitable[bool]]
 
 
-class Deal(msgspec.Struct, frozen=True):
+class Deal(msgspec.Struct, frozen=True, dict=True):
     """A basket of a customer with all that bears on it. `programs` are those that may give
     something for these goods; all that run there and then are `running`."""
 
@@ -42,12 +43,12 @@ class Deal(msgspec.Struct, frozen=True):
     def basket(self) -> Basket:
         return self.situation.basket
 
-    @property
+    @cached_property
     def is_counted(self) -> bool:
         """Whether what it earns depends on counters, which only the customer's lock holds still."""
         return any(map(limits.is_counted, self.programs))
 
-    @property
+    @cached_property
     def facts(self) -> tuple[Fact, ...]:
         """The counters it depends on."""
         return limits.facts_of(self.programs, self.situation)
