@@ -315,9 +315,8 @@ class _Calculation:
         lives = lifetimes(program.available, program.expires, at, self._basket.timezone)
         parts: list[Part] = []
         rest = given.amounts
-        for points, (since, until) in zip(
-            split(given.points, [1] * len(lives)), lives, strict=True
-        ):
+        shares = [given.points] if len(lives) == 1 else split(given.points, [1] * len(lives))
+        for points, (since, until) in zip(shares, lives, strict=True):
             amounts = rest if len(lives) == 1 else split(points, rest)
             rest = [left - part for left, part in zip(rest, amounts, strict=True)]
             if points and (until is None or until > (since or at)):

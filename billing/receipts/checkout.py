@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import cached_property
 from uuid import UUID
 
 import msgspec
@@ -38,7 +39,7 @@ JOIN billing.customers c ON c.id = n.customer_id
 FirstPurchase = Callable[[UUID], Awaitable[bool]]
 
 
-class Deal(msgspec.Struct, frozen=True):
+class Deal(msgspec.Struct, frozen=True, dict=True):
     """A basket of a customer with all that bears on it. `programs` are those that may give
     something for these goods; all that run there and then are `running`. What it earns `waits`
     when the customer has to be verified first."""
@@ -54,7 +55,7 @@ class Deal(msgspec.Struct, frozen=True):
     def basket(self) -> Basket:
         return self.situation.basket
 
-    @property
+    @cached_property
     def is_counted(self) -> bool:
         """Whether what it earns depends on counters, which only the customer's lock holds still."""
         return any(map(limits.is_counted, self.programs))
@@ -69,7 +70,7 @@ class Deal(msgspec.Struct, frozen=True):
         verified = facts.get(self.status_fact, ()) == [("verified",)]
         return replace(self, waits=False) if self.waits and verified else self
 
-    @property
+    @cached_property
     def facts(self) -> tuple[Fact, ...]:
         """The counters it depends on, and the customer's status where points may wait."""
         status = (self.status_fact,) if self.waits else ()
