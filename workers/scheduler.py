@@ -31,6 +31,9 @@ ADVISORY_LOCK = 0x626F6E7573_02
 """One scheduler at a time on a database: "bonus", 2."""
 LOOK_EVERY_S = 5
 ANSWER_TIMEOUT_S = 5
+SILENT_S = 20
+"""A scheduler that says nothing for so long loses its connection, and with it the lock: one that
+only stopped, as its machine did, must not keep others from sending."""
 MAX_QUEUED = 1000
 """When so many messages wait, nobody works: more of them would wake nobody."""
 
@@ -115,6 +118,9 @@ async def _lead(url: str, schedule: AsyncIOScheduler, myself: _Myself, stop: asy
     """Hold the lock and send. Raises what the connection raises when it breaks."""
     connection = await connect(url, application="bonus-scheduler")
     try:
+        await connection.execute(
+            f"SET idle_session_timeout = '{SILENT_S}s'", timeout=ANSWER_TIMEOUT_S
+        )
         if await _take_lock(connection, myself, stop):
             _log.info("scheduler_leads")
             schedule.resume() if schedule.running else schedule.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import tempfile
@@ -86,6 +87,21 @@ async def test_one_scheduler_leads_and_another_takes_over(
     assert second.send(signal.SIGTERM) == 0
 
 
+@pytest.mark.soak
+async def test_a_leader_that_stands_still_loses_its_lock(
+    start: Start, superuser: asyncpg.Connection[Any]
+) -> None:
+    first = start("scheduler")
+    await _until(lambda: _has_leader(superuser, 0))
+    leader = await superuser.fetchval(LEADER)
+    start("scheduler")
+    os.kill(first.pid, signal.SIGSTOP)
+    await _until(lambda: _has_leader(superuser, leader))
+    os.kill(first.pid, signal.SIGCONT)
+    await _until(lambda: _says(lambda: first.log, "database_away"))
+    assert first.send(signal.SIGTERM) == 0
+
+
 async def test_what_is_due_is_booked_when_redis_comes_late(
     start: Start,
     away_redis: EmbeddedRedis,
@@ -117,6 +133,10 @@ async def _accrue_for_later(url: str, delay: timedelta) -> None:
         await ledger.execute(
             Command(customer_id=uuid7(), kind="accrual", occurred_at=now, steps=(Accrue((grant,)),))
         )
+
+
+async def _has_leader(connection: asyncpg.Connection[Any], but: int) -> bool:
+    return await connection.fetchval(LEADER) not in {None, but}
 
 
 async def _is(connection: asyncpg.Connection[Any], query: str, value: int) -> bool:
