@@ -24,7 +24,8 @@ SELECT id, 'verified', sha256(id::text::bytea), '+7******0000', ARRAY[$2::text],
 FROM (SELECT uuidv7() AS id FROM generate_series(1, $1::int)) AS n
 """
 
-# A lot of 10.00 each, given ten days ago. What is due fell due through the last day.
+# A lot of 10.00 each, given ten days ago. What is due fell due through the last day. That they
+# were given was told long ago: the first transaction is behind every reader of the journal.
 _NEW = """
 CREATE TEMP TABLE due ON COMMIT DROP AS
 SELECT uuidv7() AS customer_id, uuidv7() AS id, uuidv7() AS lot_id,
@@ -40,8 +41,8 @@ SELECT customer_id, 1, {available}, 0, {deferred}, 0, 0, since, at FROM due
     """
 INSERT INTO ledger.transactions
     (customer_id, version, id, operation_id, kind, occurred_at, recorded_at, available_after,
-     promo_after, deferred_after, held_after, debt_after, author)
-SELECT customer_id, 1, id, id, 'accrual', at, at, {available}, 0, {deferred}, 0, 0, 'bench'
+     promo_after, deferred_after, held_after, debt_after, author, xid)
+SELECT customer_id, 1, id, id, 'accrual', at, at, {available}, 0, {deferred}, 0, 0, 'bench', 1
 FROM due
 """,
     """
