@@ -122,7 +122,8 @@ async def test_customers_of_before_are_made_findable(
 
 
 _MANY = """
-INSERT INTO billing.customers (id, status, phone_masked, name_tokens, data_key, created_at, updated_at)
+INSERT INTO billing.customers
+    (id, status, phone_masked, name_tokens, data_key, created_at, updated_at)
 SELECT uuidv7(), 'verified', '*', ARRAY[n % 40, 1000 + n % 4000], '', now(), now()
 FROM generate_series(1, 20000) AS n
 """
