@@ -34,16 +34,16 @@ RECOVERED_AT_ONCE: Final = 100
 EXPIRED_AT_ONCE: Final = 1000
 URGENCIES: Final = (0, 1, 2)
 
-ANYTHING: Final = """
-SELECT EXISTS (SELECT FROM billing.messages WHERE status = 'queued' AND urgency = 0
-               AND next_at <= $1)
-    OR EXISTS (SELECT FROM billing.messages WHERE status = 'queued' AND urgency = 1
-               AND next_at <= $1)
-    OR EXISTS (SELECT FROM billing.messages WHERE status = 'queued' AND urgency = 2
-               AND next_at <= $1)
-    OR EXISTS (SELECT FROM billing.messages WHERE status = 'queued' AND expires_at <= $1)
-    OR EXISTS (SELECT FROM billing.messages WHERE leased_until < now())
+_FIRST_OF: Final = """(SELECT next_at FROM billing.messages
+    WHERE status = 'queued' AND urgency = {} AND next_at <= $1 ORDER BY next_at LIMIT 1)"""
+ANYTHING: Final = f"""
+SELECT coalesce({", ".join(map(_FIRST_OF.format, URGENCIES))},
+    (SELECT expires_at FROM billing.messages
+     WHERE status = 'queued' AND expires_at <= $1 ORDER BY expires_at LIMIT 1),
+    (SELECT leased_until FROM billing.messages
+     WHERE leased_until < now() ORDER BY leased_until LIMIT 1)) IS NOT NULL
 """
+"""Not EXISTS: without an order, all messages would be read when none is due."""
 
 DUE: Final = text("""
 SELECT m.id, m.customer_id, m.phone_encrypted, m.text_encrypted, m.purpose, m.zone, m.via,
@@ -59,7 +59,7 @@ ORDER BY m.next_at LIMIT :limit FOR NO KEY UPDATE OF m SKIP LOCKED
 _RECOVER = text("""
 WITH late AS (
     SELECT id, attempt_id FROM billing.messages
-    WHERE leased_until < now() LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+    WHERE leased_until < now() ORDER BY leased_until LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 ), attempts AS (
     UPDATE billing.message_attempts a
     SET outcome = 'unknown', finished_at = :now, detail = 'the sender was ended'
