@@ -46,7 +46,9 @@ WHERE m.id = due.id
 RETURNING m.id, m.status, m.asked, m.purpose, m.phone_encrypted, m.text_encrypted,
           a.id AS attempt, a.provider, a.number, a.provider_message_id, a.at
 """)
-ANYTHING: Final = "SELECT EXISTS (SELECT FROM billing.messages WHERE ask_at <= $1)"
+ANYTHING: Final = """
+SELECT (SELECT ask_at FROM billing.messages WHERE ask_at <= $1 ORDER BY ask_at LIMIT 1) IS NOT NULL
+"""
 
 _AGAIN = text("""
 UPDATE billing.messages SET ask_at = :ask_at WHERE id = :id AND ask_at IS NOT NULL

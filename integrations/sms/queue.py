@@ -29,24 +29,25 @@ LEASE_S: Final = 60
 """Three times what a request may take."""
 ROUNDS: Final = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 1800, 3600, 7200))
 """After every provider refused: how long until they are all tried again. Then it is dead."""
+NO_ROOM: Final = timedelta(seconds=1)
 RECOVERED_AT_ONCE: Final = 100
 EXPIRED_AT_ONCE: Final = 1000
 URGENCIES: Final = (0, 1, 2)
 
-ANYTHING: Final = """
-SELECT EXISTS (SELECT FROM billing.messages WHERE status = 'queued' AND urgency = 0
-               AND next_at <= $1)
-    OR EXISTS (SELECT FROM billing.messages WHERE status = 'queued' AND urgency = 1
-               AND next_at <= $1)
-    OR EXISTS (SELECT FROM billing.messages WHERE status = 'queued' AND urgency = 2
-               AND next_at <= $1)
-    OR EXISTS (SELECT FROM billing.messages WHERE status = 'queued' AND expires_at <= $1)
-    OR EXISTS (SELECT FROM billing.messages WHERE leased_until < now())
+_FIRST_OF: Final = """(SELECT next_at FROM billing.messages
+    WHERE status = 'queued' AND urgency = {} AND next_at <= $1 ORDER BY next_at LIMIT 1)"""
+ANYTHING: Final = f"""
+SELECT coalesce({", ".join(map(_FIRST_OF.format, URGENCIES))},
+    (SELECT expires_at FROM billing.messages
+     WHERE status = 'queued' AND expires_at <= $1 ORDER BY expires_at LIMIT 1),
+    (SELECT leased_until FROM billing.messages
+     WHERE leased_until < now() ORDER BY leased_until LIMIT 1)) IS NOT NULL
 """
+"""Not EXISTS: without an order, all messages would be read when none is due."""
 
 DUE: Final = text("""
 SELECT m.id, m.customer_id, m.phone_encrypted, m.text_encrypted, m.purpose, m.zone, m.via,
-       m.tried, m.rounds, m.expires_at, EXISTS (
+       m.tried, m.rounds, m.next_at, m.expires_at, m.error, EXISTS (
            SELECT FROM billing.message_opt_outs o
            WHERE o.phone_hash = m.phone_hash AND m.purpose = 'notice') AS opted_out
 FROM billing.messages m
@@ -58,7 +59,7 @@ ORDER BY m.next_at LIMIT :limit FOR NO KEY UPDATE OF m SKIP LOCKED
 _RECOVER = text("""
 WITH late AS (
     SELECT id, attempt_id FROM billing.messages
-    WHERE leased_until < now() LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+    WHERE leased_until < now() ORDER BY leased_until LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 ), attempts AS (
     UPDATE billing.message_attempts a
     SET outcome = 'unknown', finished_at = :now, detail = 'the sender was ended'
@@ -89,7 +90,8 @@ _NAMED = text("UPDATE billing.message_attempts SET provider_message_id = :name W
 _LEASE = text("""
 UPDATE billing.messages
 SET lease = :lease, leased_until = clock_timestamp() + make_interval(secs => :lease_s),
-    attempts = attempts + 1, attempt_id = :attempt
+    attempts = attempts + 1, attempt_id = :attempt, tried = CAST(:tried AS text[]),
+    rounds = :rounds
 WHERE id = :id
 """)
 _LATER = text("""
@@ -186,18 +188,27 @@ async def _assign(
     if row.zone is not None and (until := quiet_until(quiet, ZoneInfo(row.zone), now)) is not None:
         await put_off(tx, row.id, until, row.tried, row.rounds)
         return None
-    chosen = slots.choose(row.tried, row.via)
+    tried, rounds = row.tried, row.rounds
+    if tried and not slots.eligible(tried, row.via):
+        # All have refused it: another round, if there is one, and when its time has come.
+        if rounds >= len(ROUNDS):
+            await fail(tx, row.id, row.error or "every provider refused it", now, dead=True)
+            return None
+        again_at = row.next_at + ROUNDS[rounds]
+        tried, rounds = [], rounds + 1
+        if again_at > now:
+            await put_off(tx, row.id, again_at, tried, rounds)
+            return None
+    chosen = slots.choose(tried, row.via)
     if chosen is None:
-        if slots.eligible(row.tried, row.via):
-            # It is in a pause, or has no room this second.
-            await put_off(tx, row.id, now + timedelta(seconds=1), row.tried, row.rounds)
-        else:
-            await next_round(tx, row.id, row.rounds, "every provider refused it", now)
+        # The one it would go to is in a pause, or has no room this second.
+        await put_off(tx, row.id, now + NO_ROOM, tried, rounds)
         return None
     attempt = uuid7()
     values = {"id": attempt, "message": row.id, "provider": chosen.code, "now": now}
     number = int(await tx.scalar(_ATTEMPT, values) or 0)
-    await tx.execute(_LEASE, {"id": row.id, "lease": lease, "lease_s": LEASE_S, "attempt": attempt})
+    values = {"id": row.id, "lease": lease, "lease_s": LEASE_S, "attempt": attempt}
+    await tx.execute(_LEASE, values | {"tried": tried, "rounds": rounds})
     return Job(
         id=row.id,
         attempt=attempt,
@@ -220,16 +231,6 @@ async def fail(
 ) -> None:
     """It will not be sent; a dead one waits for a person."""
     await tx.execute(_FAIL, {"id": message_id, "error": error, "now": now, "dead": dead})
-
-
-async def next_round(
-    tx: AsyncConnection, message_id: UUID, rounds: int, error: str, now: datetime
-) -> None:
-    """All providers anew, later; after the last round it is dead."""
-    if rounds >= len(ROUNDS):
-        await fail(tx, message_id, error, now, dead=True)
-        return
-    await put_off(tx, message_id, now + ROUNDS[rounds], [], rounds + 1, None)
 
 
 async def put_off(

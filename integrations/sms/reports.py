@@ -50,7 +50,8 @@ TIMEOUT_S: Final = 15.0
 RESULT_CHARACTERS: Final = 300
 
 ANYTHING: Final = """
-SELECT EXISTS (SELECT FROM billing.sms_webhooks WHERE state = 'pending' AND next_at <= $1)
+SELECT (SELECT next_at FROM billing.sms_webhooks WHERE state = 'pending' AND next_at <= $1
+        ORDER BY next_at LIMIT 1) IS NOT NULL
 """
 CLAIM: Final = text("""
 WITH due AS MATERIALIZED (
