@@ -50,7 +50,7 @@ class Quotes:
         most = 0 if waits else min(state.balances.spendable, deal.payable.total)
         points = _points(body.redeem, most, deal, state)
         paid = deal.paid(points)
-        used = limits.used(await reads.facts_now(self._ledger, deal.facts), deal.facts)
+        used = limits.used(await reads.facts_now(self._ledger, deal.counters), deal.counters)
         trace: Trace = []
         try:
             awards = deal.awards(paid, used, trace)

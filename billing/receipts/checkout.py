@@ -71,10 +71,14 @@ class Deal(msgspec.Struct, frozen=True, dict=True):
         return replace(self, waits=False) if self.waits and verified else self
 
     @cached_property
+    def counters(self) -> tuple[Fact, ...]:
+        """The counters it depends on."""
+        return limits.facts_of(self.programs, self.situation)
+
+    @property
     def facts(self) -> tuple[Fact, ...]:
-        """The counters it depends on, and the customer's status where points may wait."""
-        status = (self.status_fact,) if self.waits else ()
-        return (*limits.facts_of(self.programs, self.situation), *status)
+        """Its counters, and the customer's status where points may wait."""
+        return (*self.counters, self.status_fact) if self.waits else self.counters
 
     def paid(self, points: int) -> list[int]:
         """What so many points pay of each line."""

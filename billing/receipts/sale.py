@@ -153,7 +153,7 @@ class Sale:
         deal = self._deal.known_by(view.facts)
         self._waits = deal.waits
         if not self._stated:
-            self._awards = deal.awards(self._paid, limits.used(view.facts, deal.facts))
+            self._awards = deal.awards(self._paid, limits.used(view.facts, deal.counters))
         if self._check is not None:
             self._check(view, self._awards)
         self._seen = view.facts

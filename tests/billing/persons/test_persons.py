@@ -58,7 +58,7 @@ async def test_the_export_has_all_there_is(house: House) -> None:
     assert (told["customer"]["name"], told["customer"]["email"]) == (NAME, MAIL)
     assert told["customer"]["cards"] == ["4600000000017"]
     (consent,) = told["consents"]
-    assert "согласие" in consent["text"]
+    assert "соглашаетесь на обработку" in consent["text"]
     assert [one["state"] for one in told["verifications"]] == ["confirmed"]
     assert (told["balance"]["available"], told["statement_complete"]) == ("70.00", True)
     assert [one["points"] for one in told["statement"]] == ["70.00"]

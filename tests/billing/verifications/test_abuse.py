@@ -25,7 +25,7 @@ async def test_brute_force_over_parallel_connections_stops_at_five(house: House)
     code = await house.code(verification)
     guesses = [f"{guess:06d}" for guess in range(1_000_000) if f"{guess:06d}" != code][:50]
     answers = await asyncio.gather(*(house.confirm(verification, one) for one in guesses))
-    assert {answer.status_code for answer in answers} == {409}
+    assert {answer.status_code for answer in answers} <= {409, 503}, "busy is no yes either"
     seen = await house.look(verification)
     assert (seen["state"], seen["attempts_left"]) == ("failed", 0)
     refused(await house.confirm(verification, code), 409, "verification_failed")
@@ -104,6 +104,7 @@ async def test_the_cost_of_a_day_has_a_cap(settings: Settings) -> None:
 async def test_known_and_unknown_phones_are_worked_on_alike(house: House) -> None:
     """The very same statements, in the same order: whoever measures finds no difference."""
     engine = house.services.database.engine.sync_engine
+    await house.client("site")
     mine, taken = [await house.verified() for _ in range(2)], await house.customer()
     house.later(minutes=5)
     run: list[list[str]] = []
