@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -19,6 +20,7 @@ from billing.common.money import parse_amount
 
 T = TypeVar("T")
 
+_ALIKE = 0.85
 DATABASE_EXAMPLE = "postgresql://bonus_api:secret@127.0.0.1:5432/bonus"
 SECRET_EXAMPLE = "$(openssl rand -base64 32)"  # noqa: S105 - a command, not a secret
 
@@ -126,6 +128,7 @@ def load_settings(environ: Mapping[str, str], *, needs: Collection[str] = ()) ->
         default_region=read("BONUS_PHONE_REGION", "RU", values.region, "RU"),
         log_level=read("BONUS_LOG_LEVEL", "info", values.log_level, "info"),
     )
+    read.find_misspelt()
     if read.faults:
         raise SettingsError(read.faults)
     return settings
@@ -142,9 +145,11 @@ class _Reader:
     def __init__(self, environ: Mapping[str, str], needs: Collection[str]) -> None:
         self._environ = environ
         self._needs = needs
+        self._known: set[str] = set()
         self.faults: list[str] = []
 
     def __call__(self, name: str, default: str, parse: Callable[[str], T], example: str) -> T:
+        self._known.add(name)
         text = self._environ.get(name, "").strip()
         if not text and name in self._needs:
             self._fault(name, "is not set", example)
@@ -153,6 +158,14 @@ class _Reader:
         except ValueError as error:
             self._fault(name, str(error), example)
             return parse(default)
+
+    def find_misspelt(self) -> None:
+        """A setting under a wrong name would silently be the default. Only what is very like one:
+        others may have variables of that beginning, too."""
+        for name in sorted(self._environ):
+            if name.startswith("BONUS_") and name not in self._known:
+                for meant in get_close_matches(name, self._known, 1, _ALIKE):
+                    self.faults.append(f"{name} is not a setting; did you mean {meant}?")
 
     def _fault(self, name: str, wrong: str, example: str) -> None:
         self.faults.append(f"{name} {wrong}; for example {name}={example}")

@@ -70,6 +70,30 @@ def test_a_wrong_value_is_refused_and_never_repeated(name: str, value: str, wron
     assert "hush" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("BONUS_API_PROCESES", "BONUS_API_PROCESSES"),
+        ("BONUS_TIME_ZONE", "BONUS_TIMEZONE"),
+        ("BONUS_DATADIR", "BONUS_DATA_DIR"),
+        ("BONUS_HOLD_SECOND", "BONUS_HOLD_SECONDS"),
+    ],
+)
+def test_a_misspelt_setting_is_not_silently_the_default(name: str, meant: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({name: "hush", "BONUS_PORT": "http"})
+    assert caught.value.faults[1:] == [f"{name} is not a setting; did you mean {meant}?"]
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    load_settings(
+        dict.fromkeys(
+            ("BONUS_KEY", "BONUS_API_PASSWORD", "BONUS_OWNER_PASSWORD", "BONUS_PUBLISH",
+             "BONUS_SUPERVISOR", "BONUS_URL", "BONUS_PROGRAM_FILE"), "x"
+        )
+    )  # fmt: skip
+
+
 def test_the_secrets_are_not_in_the_repr() -> None:
     given = {"DATABASE_URL": "postgresql://u:hush@h/db", "BONUS_SECRET_KEY": KEY}
     settings = load_settings(given)
