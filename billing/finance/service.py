@@ -21,6 +21,7 @@ from billing.finance.schemas import (
     TrialTotalsOut,
 )
 from ledger import reads, totals
+from ledger.model import Transaction
 from ledger.service import Ledger
 from ledger.totals import PostingKey, Selection
 
@@ -79,9 +80,18 @@ async def read_transaction(
     found = await reads.transaction_by_id(ledger, transaction_id)
     if found is None:
         raise NotFound(f"There is no transaction {transaction_id}.")
-    principal.covers(found.channel, found.store)
+    for place in _places(found):
+        principal.covers(*place)
     corrections = await reads.corrections_of(ledger, found.customer_id, found.id)
     return whole_transaction(found, corrections, zone)
+
+
+def _places(one: Transaction) -> set[tuple[str | None, str | None]]:
+    """Where it happened; of what no till did, where its points came from."""
+    own = (one.channel, one.store)
+    if own == (None, None) and one.postings:
+        return {(posting.channel, posting.store) for posting in one.postings}
+    return {own}
 
 
 def _selection(

@@ -13,6 +13,7 @@ from billing.catalog.model import Channel
 from billing.finance import service
 from billing.finance.schemas import LedgerPostingPage, TransactionOut, TrialBalanceOut
 from ledger.commands import Accrue, Adjust, Grant, Reverse
+from ledger.sweep import post_due
 from tests.billing.balances.house import DAY, START, House
 
 TRIAL = "/v1/ledger/trial-balance"
@@ -138,6 +139,29 @@ async def test_a_bound_key_sees_its_own_channel_only(house: House) -> None:
     path = "/v1/ledger/transactions/{}"
     assert (await client.get(path.format(made["shop"].id))).status_code == 200
     assert (await client.get(path.format(made["site"].id))).status_code == 403
+    by_hand = await house.do(customer, "adjustment", Adjust(5, "base"), reason="Test")
+    assert (await client.get(path.format(by_hand.id))).status_code == 403
+
+
+async def test_a_bound_key_reads_what_time_did_to_points_of_its_channel(house: House) -> None:
+    await house.services.catalog.put(Channel("shop", "Shops"))
+    client = await house.client("finance", channel="shop")
+    ours, shared = await house.customer(), await house.customer()
+    grant = Grant("base", ((None, 100),), START + DAY)
+    for customer, channel in ((ours, "shop"), (shared, "shop"), (shared, "site")):
+        await house.do(customer, "accrual", Accrue((grant,)), channel=channel)
+    house.clock.now = START + 2 * DAY
+    assert await post_due(house.ledger) == 2
+
+    listed = (await client.get(POSTINGS)).json()["items"]
+    done = {one["customer_id"]: one for one in listed if one["kind"] == "activate"}
+    assert {one["channel"] for one in done.values()} == {"shop"}
+    path = "/v1/ledger/transactions/{}"
+    answers = [
+        await client.get(path.format(done[str(customer)]["transaction_id"]))
+        for customer in (ours, shared)
+    ]
+    assert [answer.status_code for answer in answers] == [200, 403]
 
 
 @pytest.mark.parametrize("path", [TRIAL, POSTINGS, f"/v1/ledger/transactions/{UUID(int=0)}"])
