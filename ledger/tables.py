@@ -77,6 +77,7 @@ transactions = Table(
     ),
     Index("transactions_id_key", "id", "customer_id", unique=True),
     Index("transactions_xid_idx", "xid"),
+    Index("transactions_occurred_at_idx", "occurred_at", postgresql_using="brin"),
     Index(
         "transactions_corrects_idx",
         "customer_id",

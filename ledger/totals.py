@@ -120,6 +120,16 @@ _SETTLED = (
 index is for the order, not for these two bounds."""
 
 
+_PERIOD = """
+WITH period AS MATERIALIZED (
+    SELECT min(xid + 0) AS first, max(xid + 0) AS last FROM ledger.transactions
+    WHERE occurred_at >= {} AND occurred_at <= {})
+"""
+"""Where in the journal a period lies: the planner would look for its first row from the journal's
+beginning, and for its last one until the end."""
+_WITHIN = "t.xid BETWEEN (SELECT first FROM period) AND (SELECT last FROM period)"
+
+
 async def list_postings(
     ledger: Ledger, selection: Selection, limit: int, after: PostingKey | None = None
 ) -> list[asyncpg.Record]:
@@ -132,6 +142,10 @@ async def list_postings(
     clause, values = where(selection)
     terms = [clause.removeprefix("WHERE ")] if clause else []
     terms.append(_SETTLED)
+    period = ""
+    if selection.since is not None and selection.customer_id is None:
+        period = _PERIOD.format("$1", "$2" if selection.as_of is not None else "'infinity'")
+        terms.append(_WITHIN)
     if after is not None:
         values += after
         first = len(values) - 3
@@ -139,7 +153,7 @@ async def list_postings(
         terms.append(f"t.xid >= ${first}")
         terms.append(f"(t.xid, t.customer_id, t.version, p.seq) > ({marks})")
     return await ledger.report_pool.fetch(
-        f"{_POSTINGS} WHERE {' AND '.join(terms)}"
+        f"{period}{_POSTINGS} WHERE {' AND '.join(terms)}"
         f" ORDER BY t.xid, t.customer_id, t.version, p.seq LIMIT {limit:d}",
         *values,
         timeout=120,

@@ -1,4 +1,5 @@
-"""Lots and holds know where they were made, so that what time does to them has a place."""
+"""Lots and holds know where they were made, so that what time does to them has a place; where in
+the journal a period lies is found by an index."""
 
 from alembic import op
 
@@ -11,6 +12,9 @@ depends_on = None
 def upgrade() -> None:
     for table in ("lots", "holds"):
         op.execute(f"ALTER TABLE ledger.{table} ADD COLUMN channel text, ADD COLUMN store text")
+    op.execute(
+        "CREATE INDEX transactions_occurred_at_idx ON ledger.transactions USING brin (occurred_at)"
+    )
     op.execute(
         """
         UPDATE ledger.lots AS l SET channel = first.channel, store = first.store
@@ -31,5 +35,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DROP INDEX ledger.transactions_occurred_at_idx")
     for table in ("lots", "holds"):
         op.execute(f"ALTER TABLE ledger.{table} DROP COLUMN channel, DROP COLUMN store")
