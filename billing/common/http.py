@@ -194,7 +194,7 @@ def _runner(
     ) -> Answer:
         principal = NOBODY
         deadline.start(declared.patience_s)
-        if len(headers) < len(scope["headers"]):
+        if len(headers) < len(list(scope["headers"])):
             _refuse_repeated(scope["headers"])
         if may is not None:
             secret = headers.get(b"authorization")

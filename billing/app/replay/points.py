@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -22,7 +22,7 @@ from billing.app.replay.model import Chain, Customer, Group, Product, Sale, Step
 from billing.common.decoding import decode_body
 from billing.common.errors import ValidationFailed
 from billing.common.money import format_amount, split
-from billing.common.wire import Code
+from billing.common.wire import MAX_CODE
 
 SOURCE = "points-chain"
 CHANNEL = "shop"
@@ -33,8 +33,11 @@ _BUCKETS = {"base": "regular_points", "promo": "express_points"}
 _MOSCOW = ZoneInfo(TIMEZONE)
 
 
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CODE)]
+
+
 class Goods(msgspec.Struct):
-    product_id: Code
+    product_id: Name
     quantity: Decimal
 
 
@@ -42,7 +45,7 @@ class Purchase(msgspec.Struct):
     """A purchase as the file has it; points spent are negative."""
 
     datetime: str
-    store_id: Code
+    store_id: Name
     purchase_sum: Decimal
     regular_points_received: Decimal
     regular_points_spent: Decimal
@@ -52,7 +55,7 @@ class Purchase(msgspec.Struct):
 
 
 class Client(msgspec.Struct):
-    client_id: Code
+    client_id: Name
     transaction_history: list[Purchase]
 
 

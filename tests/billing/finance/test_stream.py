@@ -67,7 +67,7 @@ async def test_a_page_reads_few_rows_however_long_the_journal_is(
         connection.add_query_logger(seen.append)
     page = await house.get(POSTINGS, limit=20)
     await house.get(POSTINGS, limit=20, cursor=page["next_cursor"])
-    day = {"from_": START + 2 * DAY, "to": START + 4 * DAY}
+    day: dict[str, Any] = {"from_": START + 2 * DAY, "to": START + 4 * DAY}
     page = await house.get(POSTINGS, limit=20, **day)
     await house.get(POSTINGS, limit=20, cursor=page["next_cursor"], **day)
     asked = [one for one in seen if "FROM ledger.postings" in one.query]
