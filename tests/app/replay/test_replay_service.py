@@ -8,6 +8,7 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from billing.app.commands.demo import DemoResult, load
@@ -16,7 +17,7 @@ from billing.app.replay.fleet import Service, replay
 from billing.app.replay.grocer import SOURCE
 from billing.app.replay.journal import Journal, place
 from billing.app.replay.model import Chain
-from billing.app.replay.points import opening_balances
+from billing.app.replay.points import Purchase, opening_balances
 from billing.app.replay.tally import Tally
 from billing.common.money import parse_amount
 from billing.demo import RECEIPTS
@@ -91,7 +92,8 @@ async def test_stated_points_give_the_balances_the_file_shows(
         for row in text:
             client = json.loads(row, parse_float=Decimal, parse_int=Decimal)
             history = client["transaction_history"]
-            own_opening = sum(opening_balances(history).values())
+            purchases = msgspec.convert(history, list[Purchase])
+            own_opening = sum(opening_balances(purchases).values())
             own = {
                 sign: sum(
                     int(100 * purchase[f"{kind}_points_{sign}"])
