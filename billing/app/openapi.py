@@ -277,6 +277,8 @@ def _statuses(declared: Operation) -> list[int]:
         found.append(400)
     if declared.body is not None:
         found += [400, 413, 415]
+        if "customer" in getattr(declared.body, "__struct_fields__", ()):
+            found.append(404)
     if declared.idempotent:
         found += [404, 422]
     if declared.limited:

@@ -10,7 +10,6 @@ from billing.common.errors import NotFound
 from billing.common.http import Call, Operation, operation
 from billing.customers.routes import WRITERS, customer_id_of
 from billing.scenarios.waiting import WaitingScenarios
-from billing.verifications.model import wrong
 from billing.verifications.schemas import (
     ConfirmIn,
     VerificationIn,
@@ -53,11 +52,7 @@ async def get_verification(call: Call) -> Answer:
 async def confirm_verification(call: Call[ConfirmIn]) -> Answer:
     """Five attempts. Safe to repeat with the same code. Every code that does not confirm, of
     whatever verification, gets the same 409 `verification_failed`."""
-    try:
-        verification_id = _id(call)
-    except NotFound:
-        raise wrong() from None
-    found = await call.use(Verifications).confirm(verification_id, call.body.code)
+    found = await call.use(Verifications).confirm(_id(call), str(call.body.code))
     if found.purpose == "registration":
         await call.use(WaitingScenarios).hurry(found.customer_id)
     return Answer.json(_shown(call, found))
