@@ -46,7 +46,7 @@ _DEMO_CODES = {
     "/v1/campaigns/{code}": "sorry-outage",
     "/v1/message-templates/{kind}": "code",
     "/v1/message-templates/{kind}/{language}": "ru",
-    "/v1/sms-providers/{code}": "console",
+    "/v1/sms-providers/{code}": "main",
     "/v1/receipts/{store}": "333",
     "/v1/receipts/{store}/{number}": "0001-000123",
 }

@@ -34,6 +34,7 @@ from integrations.sms.protocol import (
     StatusAnswer,
     Trust,
     Unknown,
+    Word,
 )
 from integrations.sms.wire import Answer, Doubtful, NotSent, Wire
 
@@ -54,12 +55,12 @@ _SCOPES: Final[dict[int, Scope]] = {400: "route", 404: "provider", 422: "route",
 class ExolveSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """`sender` is the number or name messages come from."""
 
-    endpoint: str = "https://api.exolve.ru"
-    sender: str
+    endpoint: Word = "https://api.exolve.ru"
+    sender: Word
 
 
 class ExolveSecrets(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    api_key: str
+    api_key: Word
 
 
 class Exolve:

@@ -42,7 +42,7 @@ SELECT coalesce({", ".join(map(_FIRST_OF.format, URGENCIES))},
      WHERE status = 'queued' AND expires_at <= $1 ORDER BY expires_at LIMIT 1),
     (SELECT leased_until FROM billing.messages
      WHERE leased_until < now() ORDER BY leased_until LIMIT 1)) IS NOT NULL
-"""  # noqa: S608
+"""
 """Not EXISTS: without an order, all messages would be read when none is due."""
 
 DUE: Final = text("""
