@@ -144,7 +144,7 @@ class Exolve:
             raise CannotAsk(str(error)) from None
         found = _by_id(listed, inbound.provider_message_id)
         if found is None or not _is_incoming(found):
-            raise Malformed("Exolve knows of no such SMS")
+            raise CannotAsk("Exolve knows of no such SMS yet")
         return _inbox(found)
 
     def acknowledge(self, raw: RawRequest) -> Ack:

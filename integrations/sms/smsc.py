@@ -23,7 +23,6 @@ from integrations.sms.protocol import (
     Balance,
     CannotAsk,
     Inbox,
-    Malformed,
     Missing,
     NotTold,
     Outbound,
@@ -181,7 +180,7 @@ class Smsc:
                     phone=str(one.get("phone", "")),
                     text=str(one.get("message", "")),
                 )
-        raise Malformed("SMSC knows of no such SMS")
+        raise CannotAsk("SMSC knows of no such SMS yet")
 
     def acknowledge(self, raw: RawRequest) -> Ack:
         return Ack(body=b"OK")
