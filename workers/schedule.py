@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from workers.actors import POST_DUE, POST_SCENARIOS, RUN_CAMPAIGNS, RUN_JOBS
+from workers.audits import AUDIT, SEAL
 from workers.upkeep import FORGET, GIVE_BIRTHDAYS, TELL_EXPIRING
 from workers.webhooks import DELIVER_WEBHOOKS, DISPATCH_EVENTS, FORGET_DELIVERIES
 
@@ -18,6 +19,8 @@ EVERY_S: Final[Mapping[str, int]] = {
     DELIVER_WEBHOOKS: 10,
     TELL_EXPIRING: 300,
     GIVE_BIRTHDAYS: 1800,
+    SEAL: 30,
+    AUDIT: 600,  # only to look whether a night has passed
     FORGET: 3600,
     FORGET_DELIVERIES: 3600,
 }

@@ -11,6 +11,8 @@ from litestar import Litestar, Request, Response
 from billing.adjustments.routes import OPERATIONS as ADJUSTMENTS
 from billing.app.pages import PAGES
 from billing.app.services import build_services
+from billing.approvals.routes import OPERATIONS as APPROVALS
+from billing.audits.routes import OPERATIONS as AUDITS
 from billing.balances.routes import OPERATIONS as BALANCES
 from billing.batches.routes import OPERATIONS as BATCHES
 from billing.campaigns.routes import OPERATIONS as CAMPAIGNS
@@ -21,7 +23,9 @@ from billing.common.settings import Settings
 from billing.customers.routes import OPERATIONS as CUSTOMERS
 from billing.finance.routes import OPERATIONS as FINANCE
 from billing.health.routes import OPERATIONS as HEALTH
+from billing.imports.routes import OPERATIONS as IMPORTS
 from billing.jobs.routes import OPERATIONS as JOBS
+from billing.operators.routes import OPERATIONS as OPERATORS
 from billing.programs.routes import OPERATIONS as PROGRAMS
 from billing.quotes.routes import OPERATIONS as QUOTES
 from billing.receipts.routes import OPERATIONS as RECEIPTS
@@ -29,6 +33,7 @@ from billing.redemptions.routes import OPERATIONS as REDEMPTIONS
 from billing.returns.routes import OPERATIONS as RETURNS
 from billing.scenarios.routes import OPERATIONS as EVENTS
 from billing.simulations.routes import OPERATIONS as SIMULATIONS
+from billing.transfers.routes import OPERATIONS as TRANSFERS
 from billing.work.routes import OPERATIONS as WORK
 from integrations.webhooks.routes import OPERATIONS as WEBHOOKS
 
@@ -44,11 +49,16 @@ OPERATIONS: list[Operation] = [
     *REDEMPTIONS,
     *RETURNS,
     *ADJUSTMENTS,
+    *TRANSFERS,
     *BATCHES,
     *EVENTS,
     *WEBHOOKS,
     *BALANCES,
     *FINANCE,
+    *AUDITS,
+    *IMPORTS,
+    *APPROVALS,
+    *OPERATORS,
     *WORK,
     *HEALTH,
 ]
@@ -62,6 +72,12 @@ def create_app(settings: Settings) -> Litestar:
         authenticator=services.keys,
         services=services.by_class(),
         max_body_bytes=settings.max_body_bytes,
+        operators=services.operators,
+        readers={
+            one.path: one.handler
+            for one in OPERATIONS
+            if one.method == "GET" and one.query is None and "{" in one.path
+        },
         observer=services.metrics.observer,
     )
     unmatched = services.metrics.observer("-", "unmatched")

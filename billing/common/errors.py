@@ -106,6 +106,13 @@ CONFLICTS = {
     "campaign_too_late": "The time of the campaign is over",
     "too_many_subscriptions": "There are too many webhook subscriptions",
     "subscription_not_active": "The webhook subscription is not active",
+    "approval_needed": "A second person has to approve it",
+    "approval_pending": "Another approval for this waits already",
+    "approval_state": "The state of the approval does not allow it",
+    "own_approval": "It is approved by somebody else",
+    "import_exists": "An import of this name was made before",
+    "import_closed": "The import is closed",
+    "control_totals": "The file does not hold what was announced",
     "same_customer": "A transfer needs two customers",
 }
 """The code of every 409, and its title."""

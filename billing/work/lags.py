@@ -103,6 +103,18 @@ SELECT one.since FROM billing.event_cursors c, LATERAL (
 """,
     ),
     Lag(
+        "seals",
+        900,
+        """
+SELECT one.since FROM (
+    SELECT t.recorded_at AS since FROM ledger.transactions t
+    WHERE t.xid > coalesce((
+        SELECT s.until_xid FROM ledger.seals s WHERE s.chain = 'journal'
+        ORDER BY s.number DESC LIMIT 1), -1)
+    ORDER BY t.xid LIMIT 1000) AS one WHERE one.since <= $1
+""",
+    ),
+    Lag(
         "webhooks",
         300,
         """
