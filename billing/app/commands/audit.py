@@ -20,6 +20,7 @@ from billing.audits.model import AuditReport
 from billing.audits.service import Auditor
 from billing.common.db import Database, connect
 from billing.common.settings import Settings
+from billing.operators.service import OperatorLog
 from integrations.webhooks.auditing import undelivered
 from ledger.rebuild import rebuild
 from ledger.seals.model import CHAINS
@@ -118,6 +119,8 @@ async def _run(
             total = await _count(url)
             if args.rebuild:
                 repaired = await _rebuild(url, progress, total["customers"])
+                told = {"repaired": repaired[:100], "count": len(repaired)}
+                await OperatorLog(database).of_command("audit --rebuild", "", told)
             tasks = {
                 stage: progress.add_task(f"Auditing {stage}", total=count)
                 for stage, count in total.items()
