@@ -57,6 +57,7 @@ class Matcher:
         self._database = database
         self._directory = directory
         self._registrar = registrar
+        self._unknown: set[str] = set()
 
     async def match(
         self, lots: Sequence[Lot], totals: Totals, *, dry: bool
@@ -115,7 +116,8 @@ class Matcher:
             if lot.owner.ref is not None and lot.owner.ref.phone is not None:
                 by_phone.setdefault(lot.owner.ref.phone, []).append(lot)
         if dry:
-            totals.unknown += len(by_phone)
+            self._unknown |= by_phone.keys()
+            totals.unknown = len(self._unknown)
             return {lot.line: UUID(int=0) for group in by_phone.values() for lot in group}
         groups = iter(by_phone.values())
 
