@@ -42,15 +42,19 @@ def hide(value: Any, *, persons: bool) -> Any:
     """`value` without what names a person. Names are hidden where they are a person's."""
     if isinstance(value, dict):
         return {
-            key: HIDDEN
+            _without_nul(key): HIDDEN
             if one is not None and (key in _PERSONAL or (persons and key == "name"))
             else hide(one, persons=persons)
             for key, one in value.items()
         }
     if isinstance(value, list):
         return [hide(one, persons=persons) for one in value]
-    # PostgreSQL's jsonb has no place for NUL.
-    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
+    return _without_nul(value) if isinstance(value, str) else value
+
+
+def _without_nul(text: str) -> str:
+    """PostgreSQL's jsonb has no place for it."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def subject_of(path: Mapping[str, str]) -> str:

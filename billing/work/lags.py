@@ -140,6 +140,14 @@ WHERE done_at IS NULL AND attempts >= 10 AND $1::timestamptz IS NOT NULL
 """,
     ),
     Failed(
+        "approvals",
+        """
+SELECT decided_at AS since, summary AS error FROM billing.approvals
+WHERE state = 'approved' AND decided_at < $1::timestamptz - interval '5 minutes'
+""",
+        "Approved, and not carried out, for the process died: approve them again.",
+    ),
+    Failed(
         "webhook deliveries",
         """
 SELECT d.finished_at AS since, (
