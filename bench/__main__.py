@@ -11,7 +11,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import bare, bulk, campaigns, growth, programs
+from bench import audit, bare, bulk, campaigns, growth, programs
 from bench.house import Database, api, make_database, memory_mib, server
 from bench.load import Client, Run, drive, sale, some_sale
 from bench.ungrouped import ungrouped_rate
@@ -154,6 +154,10 @@ async def main(args: argparse.Namespace) -> None:
             await programs.measure(
                 rows.add, postgres, opening, rounds=args.rounds, seconds=args.seconds
             )
+        if args.audited_postings:
+            await audit.measure(
+                rows.add, await make_database(postgres, "sealed", 1000), args.audited_postings
+            )
         if args.crowd:
             await campaigns.measure(
                 rows.add, postgres, opening, size=args.crowd, rounds=args.rounds,
@@ -175,6 +179,12 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=5, help="length of one stretch of load")
     parser.add_argument(
         "--postings", type=int, default=10_000_000, help="size of the full ledger; 0 leaves it out"
+    )
+    parser.add_argument(
+        "--audited-postings",
+        type=int,
+        default=1_000_000,
+        help="size of the ledger to audit; 0 leaves it out",
     )
     parser.add_argument(
         "--crowd",

@@ -14,6 +14,7 @@ import asyncpg
 from msgspec import Struct
 
 from ledger.flows import ACCOUNTS, Account
+from ledger.seals import era
 from ledger.service import Ledger
 from ledger.sql import POSTING_COLUMNS
 
@@ -112,10 +113,7 @@ FROM ledger.postings p
 JOIN ledger.transactions t ON t.customer_id = p.customer_id AND t.version = p.version
 """
 
-_SETTLED = (
-    "(t.xid + 0 < (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint)"
-    " OR t.xid + 0 >= (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint))"
-)
+_SETTLED = f"(t.xid + 0 <= (SELECT ledger.horizon()) OR t.xid + 0 >= ({era.NEXT}))"
 """Written when nothing older was under way any more, or in a server before a restore. `+ 0`: the
 index is for the order, not for these two bounds."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from workers.actors import POST_DUE, POST_SCENARIOS, RUN_CAMPAIGNS, RUN_JOBS
+from workers.audits import AUDIT, SEAL
 from workers.messages import FORGET_MESSAGES, HEAR_MESSAGES, SEND_MESSAGES
 from workers.upkeep import (
     FORGET,
@@ -29,6 +30,8 @@ EVERY_S: Final[Mapping[str, int]] = {
     GIVE_BIRTHDAYS: 1800,
     SETTLE_MERGES: 60,
     NAME_CUSTOMERS: 3600,
+    SEAL: 30,
+    AUDIT: 600,  # only to look whether a night has passed
     FORGET: 3600,
     FORGET_DELIVERIES: 3600,
     FORGET_MESSAGES: 3600,

@@ -118,6 +118,13 @@ CONFLICTS = {
     "too_many_providers": "There are too many SMS providers",
     "provider_paused": "The SMS provider is paused",
     "balance_unknown": "The provider did not tell its balance",
+    "approval_needed": "A second person has to approve it",
+    "approval_pending": "Another approval for this waits already",
+    "approval_state": "The state of the approval does not allow it",
+    "own_approval": "It is approved by somebody else",
+    "import_exists": "An import of this name was made before",
+    "import_closed": "The import is closed",
+    "control_totals": "The file does not hold what was announced",
     "same_customer": "A transfer needs two customers",
 }
 """The code of every 409, and its title."""

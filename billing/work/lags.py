@@ -103,6 +103,18 @@ SELECT one.since FROM billing.event_cursors c, LATERAL (
 """,
     ),
     Lag(
+        "seals",
+        900,
+        """
+SELECT one.since FROM (
+    SELECT t.recorded_at AS since FROM ledger.transactions t
+    WHERE t.xid > coalesce((
+        SELECT s.until_xid FROM ledger.seals s WHERE s.chain = 'journal'
+        ORDER BY s.number DESC LIMIT 1), -1)
+    ORDER BY t.xid LIMIT 1000) AS one WHERE one.since <= $1
+""",
+    ),
+    Lag(
         "webhooks whose turn it is",
         300,
         """
@@ -172,6 +184,14 @@ SELECT coalesce((SELECT max(r.finished_at) FROM billing.campaign_runs r WHERE r.
 FROM billing.campaigns c WHERE c.state = 'failed' AND $1::timestamptz IS NOT NULL
 """,
         "Mend what the error says, then resume or cancel each.",
+    ),
+    Failed(
+        "approvals",
+        """
+SELECT decided_at AS since, summary AS error FROM billing.approvals
+WHERE state = 'approved' AND decided_at < $1::timestamptz - interval '5 minutes'
+""",
+        "Approved, and not carried out, for the process died: approve them again.",
     ),
     Failed(
         "webhook deliveries",

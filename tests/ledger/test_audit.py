@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 
 from ledger import commands as c
-from ledger.audit import Finding, fold, read_customers
+from ledger.audit import fold, read_customers
+from ledger.findings import Finding
 from ledger.model import Transaction
 from ledger.reads import balance_now
 from ledger.rebuild import Rebuilt, rebuild
