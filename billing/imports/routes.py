@@ -10,9 +10,9 @@ from billing.common.errors import ValidationFailed
 from billing.common.http import Call, Operation, operation
 from billing.common.wire import PageQuery, page
 from billing.imports.schemas import (
+    BalanceImportOut,
     BegunOut,
     ImportIn,
-    ImportOut,
     PostIn,
     RejectOut,
     RejectPage,
@@ -28,7 +28,7 @@ _CSV = "phone,points,bucket,expires_at\n+79161234567,150.00,base,2049-12-31\n"
 
 @operation(
     "POST", "/v1/imports", summary="Begin an import of balances", tag=_TAG, may=("admin",),
-    body=ImportIn, answers={201: ImportOut}, conflicts=("import_exists",),
+    body=ImportIn, answers={201: BalanceImportOut}, conflicts=("import_exists",),
     examples={"from 1C": {"name": "1c-2026-11"}},
 )  # fmt: skip
 async def create_import(call: Call[ImportIn]) -> Answer:
@@ -38,7 +38,7 @@ async def create_import(call: Call[ImportIn]) -> Answer:
 
 
 @operation("GET", _ONE, summary="Read an import and its totals", tag=_TAG,
-           may=("finance", "admin"), answers={200: ImportOut}, patience_s=30)  # fmt: skip
+           may=("finance", "admin"), answers={200: BalanceImportOut}, patience_s=30)  # fmt: skip
 async def read_import(call: Call) -> Answer:
     """The totals are what a dry run tells: nothing moves before it is posted."""
     call.principal.covers(None, None)

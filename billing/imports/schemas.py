@@ -69,7 +69,7 @@ class TotalsOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     already: int
 
 
-class ImportOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class BalanceImportOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """`open`: lines may be added; `closed`: it is being posted, or was. `job_id` names the job."""
 
     id: UUID

@@ -22,9 +22,9 @@ from billing.imports.matching import Matcher
 from billing.imports.model import MAX_REJECTS_SHOWN, Control, Lot, Reject, Totals
 from billing.imports.schemas import (
     MAX_LINES,
+    BalanceImportOut,
     BegunOut,
     ImportIn,
-    ImportOut,
     PostIn,
     RejectOut,
     RowsIn,
@@ -66,7 +66,7 @@ class Imports:
         self._zone = zone
         self._limit = limit
 
-    async def create(self, body: ImportIn, principal: Principal) -> ImportOut:
+    async def create(self, body: ImportIn, principal: Principal) -> BalanceImportOut:
         """A new import. Raises Conflict when the name was used."""
         new = Import(
             id=uuid7(), name=str(body.name), state="open", author=principal.name,
@@ -127,9 +127,9 @@ class Imports:
         asked = await self._approvals.ask(self.kind, str(import_id), summary, content, principal)
         return BegunOut(approval_id=asked.id)
 
-    async def read(self, import_id: UUID) -> ImportOut:
+    async def read(self, import_id: UUID) -> BalanceImportOut:
         found = await self._found(import_id)
-        return ImportOut(
+        return BalanceImportOut(
             id=found.id,
             name=found.name,
             state=found.state,

@@ -15,10 +15,15 @@ MAX_BYTES: Final = 32_768
 HIDDEN: Final = "***"
 
 _PERSONAL: Final = frozenset(
-    ("phone", "phones", "card", "cards", "email", "birth_date", "gender", "external_ids", "secret",
-     "previous_secret", "text", "code_sent")
+    ("phone", "phones", "card", "cards", "email", "address", "birth_date", "gender", "external_ids",
+     "secret", "previous_secret", "secrets", "webhook_url", "text")
 )  # fmt: skip
-_OF_PERSONS: Final = "/v1/customers"
+_OTHERWISE: Final = {
+    "/v1/customers": _PERSONAL | {"name"},
+    "/v1/verifications": _PERSONAL | {"code"},
+    "/v1/message-templates": _PERSONAL - {"text"},
+}
+"""What is hidden by the beginning of a path, where it is something else."""
 
 
 def is_operator(principal: Principal) -> bool:
@@ -33,22 +38,27 @@ def readable(raw: bytes, path: str) -> Any:
     if len(raw) > MAX_BYTES:
         return {"left_out": f"{len(raw)} bytes"}
     try:
-        return hide(msgspec.json.decode(raw), persons=path.startswith(_OF_PERSONS))
+        return hide(msgspec.json.decode(raw), path)
     except (msgspec.DecodeError, RecursionError):
         return {"left_out": f"{len(raw)} bytes that are no JSON"}
 
 
-def hide(value: Any, *, persons: bool) -> Any:
-    """`value` without what names a person. Names are hidden where they are a person's."""
+def hide(value: Any, path: str = "") -> Any:
+    """`value` without what names a person or is a secret, at an address that begins so."""
+    for beginning, hidden in _OTHERWISE.items():
+        if path.startswith(beginning):
+            return _hide(value, hidden)
+    return _hide(value, _PERSONAL)
+
+
+def _hide(value: Any, hidden: frozenset[str]) -> Any:
     if isinstance(value, dict):
         return {
-            _without_nul(key): HIDDEN
-            if one is not None and (key in _PERSONAL or (persons and key == "name"))
-            else hide(one, persons=persons)
+            _without_nul(key): HIDDEN if one is not None and key in hidden else _hide(one, hidden)
             for key, one in value.items()
         }
     if isinstance(value, list):
-        return [hide(one, persons=persons) for one in value]
+        return [_hide(one, hidden) for one in value]
     return _without_nul(value) if isinstance(value, str) else value
 
 
@@ -58,5 +68,5 @@ def _without_nul(text: str) -> str:
 
 
 def subject_of(path: Mapping[str, str]) -> str:
-    """What a request is about: the parameters of its path."""
-    return "/".join(path.values())
+    """What a request is about: the parameters of its path, but for a person's card."""
+    return "/".join(value for name, value in path.items() if name != "card")

@@ -85,7 +85,7 @@ class OperatorLog:
             subject=subject,
             request_id="",
             idempotency_key=None,
-            body=hide(dict(body), persons=False),
+            body=hide(dict(body)),
             before=None,
         )
         await store.add_action(self._database, action)

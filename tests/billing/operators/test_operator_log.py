@@ -13,6 +13,9 @@ import pytest
 from tests.billing.conftest import Caller
 from tests.conftest import TestDatabase
 
+_CONFIRM = "POST /v1/verifications/{id}/confirm"
+_TEMPLATE = "PUT /v1/message-templates/{kind}/{language}"
+
 
 async def entries(client: httpx.AsyncClient, **query: str) -> list[dict[str, Any]]:
     answer = await client.get("/v1/operator-log", params=query)
@@ -68,6 +71,43 @@ async def test_nobody_s_phone_or_name_is_in_it(
     await connection.close()
     for secret in (number, "Petrova", "Ivanova", "example.org"):
         assert secret not in text
+
+
+async def test_secrets_cards_and_codes_are_not_in_it_but_templates_are(
+    admin: httpx.AsyncClient, phone: Callable[[], str], unique: Callable[[str], str]
+) -> None:
+    provider, card = unique("sms"), unique("card")
+    body = {"kind": "smsru", "settings": {"sender": "Fresh"}, "secrets": {"api_id": "open sesame"}}
+    assert (await admin.put(f"/v1/sms-providers/{provider}", json=body)).status_code == 201
+    (entry,) = await entries(admin, subject=provider)
+    assert (entry["body"]["secrets"], entry["after"]["webhook_url"]) == ("***", "***")
+    assert entry["body"]["settings"] == {"sender": "Fresh"}
+    await admin.delete(f"/v1/sms-providers/{provider}")
+
+    customer = (await admin.post("/v1/customers", json={"phone": phone()})).json()["id"]
+    added = await admin.post(f"/v1/customers/{customer}/cards", json={"card": card})
+    assert added.status_code == 200, added.text
+    await admin.patch(f"/v1/customers/{customer}/cards/{card}", json={"blocked": True})
+    blocked, given = await entries(admin, subject=customer)
+    assert blocked["operation"] == "PATCH /v1/customers/{id}/cards/{card}"
+    assert (blocked["body"], card in str(blocked), card in str(given)) == (
+        {"blocked": True}, False, False,
+    )  # fmt: skip
+
+    code = "987654"
+    await admin.post(
+        f"/v1/verifications/{customer}/confirm",
+        json={"code": code},
+        headers={"idempotency-key": uuid4().hex},
+    )
+    (entry,) = await entries(admin, subject=customer, operation=_CONFIRM)
+    assert entry["body"] == {"code": "***"}
+
+    template = {"text": "{code} is your code"}
+    kind = unique("kind")
+    put = await admin.put(f"/v1/message-templates/{kind}/en", json=template)
+    (entry,) = await entries(admin, subject=f"{kind}/en", operation=_TEMPLATE)
+    assert (entry["status"], entry["body"]) == (put.status_code, template)
 
 
 async def test_what_a_till_does_is_not_in_it(
