@@ -16,7 +16,7 @@ HIDDEN: Final = "***"
 
 _PERSONAL: Final = frozenset(
     ("phone", "phones", "card", "cards", "email", "birth_date", "gender", "external_ids", "secret",
-     "previous_secret", "text", "code_sent")
+     "previous_secret", "text", "csv")
 )  # fmt: skip
 _OF_PERSONS: Final = "/v1/customers"
 
