@@ -39,8 +39,7 @@ def encode(kind: str, value) -> bytes:
     return value.encode() if kind == "s" else bytes.fromhex(value[2:])
 
 
-def record(kinds: str, values: list) -> bytes:
-    """A row as PostgreSQL's record_send writes it."""
+def record(kinds: str, values: list) -> bytes:  # as PostgreSQL's record_send writes a row
     parts = [struct.pack(">i", len(kinds))]
     for kind, value in zip(kinds, values, strict=True):
         content = b"" if value is None else encode(kind, value)
@@ -137,8 +136,9 @@ def main() -> int:
             else:
                 seen.read_row(line)
     seen.end_block()
-    for line in map(json.loads, open(args.checkpoints) if args.checkpoints else ()):
-        seen.read_checkpoint(line, f"kept checkpoint {line['id']}", args.public_key)
+    with open(args.checkpoints or "/dev/null") as lines:
+        for line in map(json.loads, lines):
+            seen.read_checkpoint(line, f"kept checkpoint {line['id']}", args.public_key)
     ends = ", ".join(f"{chain} up to block {last[0]}" for chain, last in seen.last.items())
     total = f"{len(seen.faults)} faults in {seen.rows} rows: {ends or 'no block'}."
     print(*(f"WRONG: {fault}" for fault in seen.faults), total, sep="\n")

@@ -18,7 +18,7 @@ from ledger.flows import FLOWS, MAY_HOLD, OF_LOT
 from ledger.load import Connection, balance_state, read_hold, read_lot
 from ledger.model import Hold, Lot, Posting, Transaction
 from ledger.reads import TRANSACTION_COLUMNS, read_transactions
-from ledger.screening import Effects, read_effects, screen
+from ledger.screening import IN_ORDER, Effects, read_effects, screen
 from ledger.seals import store as seals
 from ledger.seals.model import CHAINS, Chain, Head, beginning
 from ledger.seals.streams import AS_USUAL, customer_rows
@@ -145,9 +145,11 @@ async def _audit_customers(
     connection: Connection, scope: Scope, report: Report, tell: Told
 ) -> None:
     effects = await read_effects(connection)
+    await connection.execute(IN_ORDER)
     async for ids in _customers(connection, scope):
         await _audit_some(connection, ids, effects, report)
         tell("customers", report.customers)
+    await connection.execute(AS_USUAL)
 
 
 async def _audit_some(

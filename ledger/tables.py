@@ -255,7 +255,7 @@ seals = Table(
 checkpoints = Table(
     "checkpoints",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("id", BigInteger, Identity(), primary_key=True),
     Column("at", _TIME, nullable=False),
     Column("document", Text, nullable=False),
     Column("signature", LargeBinary, nullable=False),

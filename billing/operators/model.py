@@ -16,7 +16,7 @@ HIDDEN: Final = "***"
 
 _PERSONAL: Final = frozenset(
     ("phone", "phones", "card", "cards", "email", "address", "birth_date", "gender", "external_ids",
-     "secret", "previous_secret", "secrets", "webhook_url", "text")
+     "secret", "previous_secret", "secrets", "webhook_url", "text", "csv")
 )  # fmt: skip
 _OTHERWISE: Final = {
     "/v1/customers": _PERSONAL | {"name"},

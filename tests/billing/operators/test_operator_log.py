@@ -60,6 +60,9 @@ async def test_nobody_s_phone_or_name_is_in_it(
     made = await admin.post("/v1/customers", json=body, headers={"x-request-id": "register-anna"})
     customer = made.json()["id"]
     await admin.patch(f"/v1/customers/{customer}", json={"name": "Anna Ivanova", "tags": ["vip"]})
+    made = await admin.post("/v1/imports", json={"name": f"log-{customer}"})
+    lines = {"csv": f"phone,points\n{number},1"}
+    await admin.post(f"/v1/imports/{made.json()['id']}/rows", json=lines)
     (entry,) = await entries(admin, subject=customer)
     assert entry["body"] == {"name": "***", "tags": ["vip"]}
     assert (entry["before"]["tags"], entry["after"]["tags"]) == ([], ["vip"])
