@@ -233,7 +233,10 @@ def _responses(declared: Operation, by_type: dict[str, Document]) -> Document:
         str(status): {
             "description": HTTPStatus(status).phrase,
             **_replay_header(declared),
-            "content": {"application/json": {"schema": by_type[_key(kind)]}},
+            "content": {
+                "application/json": {"schema": by_type[_key(kind)]},
+                **{name: {"schema": {"type": "string"}} for name in declared.files},
+            },
         }
         for status, kind in declared.answers.items()
     }

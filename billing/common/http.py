@@ -85,6 +85,7 @@ class Operation:
     idempotent: bool
     examples: Mapping[str, Any]
     ndjson: bool
+    files: tuple[str, ...]
     patience_s: float
 
 
@@ -102,12 +103,14 @@ def operation(
     idempotent: bool = False,
     examples: Mapping[str, Any] | None = None,
     ndjson: bool = False,
+    files: tuple[str, ...] = (),
     patience_s: float = deadline.PATIENCE_S,
 ) -> Callable[[Handler], Operation]:
     """Declare an operation; see the module.
 
     `path` names its parameters in braces. `conflicts` are the 409 codes it may give. `ndjson`
-    takes a list's items a line each, too. `examples` are bodies by name, for the documentation.
+    takes a list's items a line each, too. `files` are media types it may answer with beside JSON.
+    `examples` are bodies by name, for the documentation.
     `patience_s` is how long the caller waits once the body is in; then it hears 503.
     """
 
@@ -127,6 +130,7 @@ def operation(
             idempotent=idempotent,
             examples=examples or {},
             ndjson=ndjson,
+            files=files,
             patience_s=patience_s,
         )
 
