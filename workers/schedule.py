@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from workers.actors import POST_DUE, POST_SCENARIOS, RUN_CAMPAIGNS, RUN_JOBS
-from workers.upkeep import FORGET, GIVE_BIRTHDAYS, TELL_EXPIRING
+from workers.upkeep import FORGET, GIVE_BIRTHDAYS, ROLL_UP, TELL_EXPIRING
 from workers.webhooks import DELIVER_WEBHOOKS, DISPATCH_EVENTS, FORGET_DELIVERIES
 
 EVERY_S: Final[Mapping[str, int]] = {
@@ -16,6 +16,7 @@ EVERY_S: Final[Mapping[str, int]] = {
     RUN_CAMPAIGNS: 30,
     DISPATCH_EVENTS: 2,  # only to be followed at once when whoever follows has ended or died
     DELIVER_WEBHOOKS: 10,
+    ROLL_UP: 15,
     TELL_EXPIRING: 300,
     GIVE_BIRTHDAYS: 1800,
     FORGET: 3600,

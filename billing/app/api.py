@@ -22,11 +22,13 @@ from billing.customers.routes import OPERATIONS as CUSTOMERS
 from billing.finance.routes import OPERATIONS as FINANCE
 from billing.health.routes import OPERATIONS as HEALTH
 from billing.jobs.routes import OPERATIONS as JOBS
+from billing.periods.routes import OPERATIONS as PERIODS
 from billing.programs.routes import OPERATIONS as PROGRAMS
 from billing.quotes.routes import OPERATIONS as QUOTES
 from billing.receipts.routes import OPERATIONS as RECEIPTS
 from billing.redemptions.routes import OPERATIONS as REDEMPTIONS
 from billing.returns.routes import OPERATIONS as RETURNS
+from billing.revenue.routes import OPERATIONS as REVENUE
 from billing.scenarios.routes import OPERATIONS as EVENTS
 from billing.simulations.routes import OPERATIONS as SIMULATIONS
 from billing.work.routes import OPERATIONS as WORK
@@ -49,6 +51,8 @@ OPERATIONS: list[Operation] = [
     *WEBHOOKS,
     *BALANCES,
     *FINANCE,
+    *PERIODS,
+    *REVENUE,
     *WORK,
     *HEALTH,
 ]

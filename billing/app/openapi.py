@@ -34,6 +34,7 @@ operation a new `Idempotency-Key`, and every new receipt a new number."""
 
 _PATH_PARAMETERS: dict[str, Document] = {
     "id": {"type": "string", "format": "uuid"},
+    "period": {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$", "examples": ["2026-01"]},
     "version": {"type": "integer", "minimum": 1, "examples": [1]},
 }
 

@@ -32,6 +32,7 @@ from billing.customers.vault import Vault
 from billing.health.service import Health
 from billing.jobs.service import Jobs
 from billing.keys.service import ApiKeys
+from billing.periods.service import Periods
 from billing.programs.book import ProgramBook
 from billing.programs.service import Programs
 from billing.quotes.promise import Promises
@@ -40,6 +41,7 @@ from billing.receipts.checkout import Checkout
 from billing.receipts.service import Sales
 from billing.redemptions.service import Redemptions
 from billing.returns.service import Returns
+from billing.revenue.service import Revenue
 from billing.scenarios.service import Events
 from billing.scenarios.store import FirstPurchases
 from billing.scenarios.waiting import WaitingScenarios
@@ -87,6 +89,8 @@ class Services:
     waiting_scenarios: WaitingScenarios
     work: Work
     work_sampler: WorkSampler
+    periods: Periods
+    revenue: Revenue
     zone: ZoneInfo
 
     def by_class(self) -> Mapping[type, Any]:
@@ -180,6 +184,7 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         grace=settings.return_grace,
     )
     adjustments = Adjustments(ledger, directory, settings.timezone)
+    periods = Periods(database, ledger, settings.timezone)
     metrics = Metrics()
     work = make_work(settings, database, clock)
     waker = Waker(settings.redis_url)
@@ -223,6 +228,8 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         lists=Lists(campaigns, directory),
         work=work,
         work_sampler=WorkSampler(metrics, work),
+        periods=periods,
+        revenue=Revenue(database, ledger, periods, settings.timezone),
         zone=settings.timezone,
     )
 

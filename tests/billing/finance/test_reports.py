@@ -265,6 +265,8 @@ async def test_roll_ups_are_the_raw_sum_wherever_they_stand(house: House) -> Non
         pass
     cells = await house.ledger.pool.fetchrow("SELECT sum(amount), sum(count) FROM ledger.rollups")
     raw = await house.ledger.pool.fetchrow("SELECT sum(amount), count(*) FROM ledger.postings")
+    assert cells is not None
+    assert raw is not None
     assert tuple(cells) == tuple(raw)
     assert [await house.get(path, by=by) for path in (TRIAL, LIABILITY)] == before
 
