@@ -33,7 +33,7 @@ SELECT (p.occurred_at AT TIME ZONE $3)::date, (p.recorded_at AT TIME ZONE $3)::d
 FROM ledger.transactions t
 JOIN ledger.postings p ON p.customer_id = t.customer_id AND p.version = t.version
 WHERE t.xid >= $1 AND t.xid < $2
-GROUP BY 1, 2, {CELL} ORDER BY 1, 2
+GROUP BY {", ".join(str(at) for at in range(1, 12))} ORDER BY 1, 2
 ON CONFLICT (occurred_day, recorded_day, {CELL}) DO UPDATE
 SET amount = r.amount + excluded.amount, count = r.count + excluded.count
 """

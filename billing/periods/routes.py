@@ -56,6 +56,7 @@ async def read_period(call: Call[None, PeriodQuery]) -> Answer:
     "POST", f"{_ONE}/close", summary="Close a month", tag=_TAG, may=_MAY, body=CloseIn,
     answers={200: ClosedOut}, patience_s=_PATIENCE_S,
     conflicts=("period_not_over", "period_not_next", "period_closed"),
+    examples={"late receipts go into the open month": {"late": "post", "reason": "Month end"}},
 )  # fmt: skip
 async def close_period(call: Call[CloseIn]) -> Answer:
     """From then on nothing is recorded any more that happened in it or before, and its totals are
@@ -72,6 +73,7 @@ async def close_period(call: Call[CloseIn]) -> Answer:
     "POST", f"{_ONE}/reopen", summary="Ask for a month to be reopened", tag=_TAG, may=_MAY,
     body=ReopenIn, answers={200: PeriodOut},
     conflicts=("period_not_closed", "period_not_last"),
+    examples={"a correction": {"reason": "A receipt of the 30th was posted twice"}},
 )  # fmt: skip
 async def ask_to_reopen_period(call: Call[ReopenIn]) -> Answer:
     """Only the last closed month. It stays closed until somebody else approves."""
