@@ -187,15 +187,16 @@ def _cut_days(rolled: Rolled, terms: Terms) -> str:
     for name, edge in rolled.edges.items():
         if not edge.cut:
             continue
+        # Only what was recorded within the spans happened on that day.
+        spans = [None] if name.startswith("known") else rolled.spans
         column = "recorded_at" if name.startswith("known") else "occurred_at"
-        starts, ends = terms.mark(edge.starts), terms.mark(edge.ends)
-        within = f"p.{column} >= {starts} AND p.{column} < {ends}"
-        if column == "recorded_at":
-            alternatives.append(f"({within})")
-            continue
-        alternatives += [
-            f"({within} AND p.recorded_at >= {terms.mark(first)}"
-            f" AND p.recorded_at < {terms.mark(last)})"
-            for first, last in rolled.spans
-        ]
+        for span in spans:
+            within = [
+                f"p.{column} >= {terms.mark(edge.starts)}",
+                f"p.{column} < {terms.mark(edge.ends)}",
+            ]
+            if span is not None:
+                within.append(f"p.recorded_at >= {terms.mark(span[0])}")
+                within.append(f"p.recorded_at < {terms.mark(span[1])}")
+            alternatives.append(f"({' AND '.join(within)})")
     return " OR ".join(alternatives)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from billing.exports.columns import COLUMNS
 
-BLOCK: Final = 4 << 20
+BLOCK: Final = 16 << 20
 """Bytes of CSV that become a piece of a Parquet file at a time."""
 
 

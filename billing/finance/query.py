@@ -13,7 +13,8 @@ from billing.balances.schemas import QueryInstant
 from billing.catalog.model import CatalogSnapshot
 from billing.common.auth import Principal
 from billing.common.errors import ValidationFailed
-from billing.common.wire import Code, Schema
+from billing.common.money import format_amount
+from billing.common.wire import Amount, Code, Schema
 from ledger.flows import Bucket
 from ledger.selection import Movement, Names, Selection, TimeAxis
 
@@ -198,10 +199,15 @@ def shown(
         }
     if by:
         given["by"] = ", ".join(by)
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else str(value) or "(none)"
-        for name, value in given.items()
-    }
+    return {name: _in_words(value) for name, value in given.items()}
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Amount):
+        return format_amount(value)
+    return str(value) or "(none)"
 
 
 def _names(code: str | None) -> Names | None:

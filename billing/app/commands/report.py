@@ -35,6 +35,7 @@ from billing.finance.table import Table, document, written
 from ledger.service import Ledger
 
 NEEDS = ("DATABASE_URL",)
+WIDTH: Final = 1000
 
 DESCRIPTION = """\
 The same reports as GET /v1/ledger/…, read from the database directly:
@@ -159,7 +160,8 @@ async def _show(table: Table, settings: Settings, output: Path | None) -> None:
     if table.totals is not None:
         shown.add_section()
         shown.add_row(*_cells(table.totals, table, settings), style="bold")
-    console = Console(markup=False, highlight=False, soft_wrap=output is not None)
+    # As wide as it has to be: half a number is worse than a line that wraps.
+    console = Console(markup=False, highlight=False, width=WIDTH)
     with console.capture() as captured:
         console.print(shown)
     _write(captured.get(), output)

@@ -6,7 +6,6 @@ Written from the definitions, with nothing of the code under test: not its filte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from tests.billing.balances.house import House
@@ -88,20 +87,21 @@ _OWED_SUM = f"""
 
 async def liability(house: House, query: dict[str, Any], by: Sequence[str]) -> dict[Any, Any]:
     """dimensions → (opening, accrued … transferred, closing)."""
-    names = ", ".join(by) or "true"
+    names = "".join(f"{name}, " for name in by)
+    group = f"GROUP BY {', '.join(by) or '()'} HAVING count(*) > 0"
     found: dict[Any, list[int]] = {}
     if query.get("from_") is not None:
         clause, values = condition(query, opening=True)
         for *key, owed in await house.ledger.pool.fetch(
-            f"{_BASE} SELECT {names}, {_OWED_SUM} FROM posting WHERE {clause} GROUP BY {names}",
+            f"{_BASE} SELECT {names}{_OWED_SUM} FROM posting WHERE {clause} {group}",
             *values,
         ):
-            found.setdefault(_key(key, by), [0] * 7)[0] = owed
+            found.setdefault(tuple(key), [0] * 7)[0] = owed
     clause, values = condition(query)
     for *key, a, b, c, d, e, f in await house.ledger.pool.fetch(
-        f"{_BASE} SELECT {names}, {_MOVED} FROM posting WHERE {clause} GROUP BY {names}", *values
+        f"{_BASE} SELECT {names}{_MOVED} FROM posting WHERE {clause} {group}", *values
     ):
-        found.setdefault(_key(key, by), [0] * 7)[1:] = [a, b, c, d, e, f]
+        found.setdefault(tuple(key), [0] * 7)[1:] = [a, b, c, d, e, f]
     return {
         key: (o, a, b, c, d, e, f, o + a - c - d + e + f)
         for key, (o, a, b, c, d, e, f) in found.items()
@@ -121,11 +121,3 @@ async def ageing(house: House, query: dict[str, Any], by: Sequence[str]) -> dict
     return {
         (row[0].isoformat() if row[0] else None, *row[1:-1]): row[-1] for row in rows if row[-1]
     }
-
-
-def _key(key: Sequence[Any], by: Sequence[str]) -> tuple[Any, ...]:
-    return tuple(key) if by else ()
-
-
-def moment(at: datetime | None) -> str | None:
-    return at.isoformat() if at is not None else None
