@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from typing import Any, Final
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from billing.balances.model import receipt_of
 from billing.catalog.model import CatalogSnapshot
 from billing.common.auth import Principal
 from billing.common.errors import ValidationFailed
 from billing.finance import store
+from billing.finance.entries import ENTRY, POSTING, edge, entries, listed, opening_balance
 from billing.finance.folds import (
     OWED,
     added_up,
@@ -38,8 +37,8 @@ from billing.finance.schemas import (
     TrialBalanceQuery,
 )
 from billing.finance.table import MAX_FILE_ROWS, Column, Row, Table, at_once
-from ledger.listing import PostingKey, page_of_postings
-from ledger.selection import MOVEMENTS, Selection, TimeAxis, owed_change
+from ledger.listing import PostingKey
+from ledger.selection import MOVEMENTS, Selection, TimeAxis
 from ledger.service import Ledger
 from ledger.sums import FlowSum, Snapshot, flow_sums, snapshot
 from ledger.totals import account_totals
@@ -55,7 +54,7 @@ class Reports:
         self._ledger = ledger
         self._catalog = catalog
         self.zone = zone
-        self.entry_columns = (*_ENTRY, *_amounts("debit", "credit", "balance"))
+        self.entry_columns = (*ENTRY, *_amounts("debit", "credit", "balance"))
 
     async def trial_balance(self, query: TrialBalanceQuery, principal: Principal) -> Table:
         """What left and what arrived in every account."""
@@ -178,7 +177,7 @@ class Reports:
     ) -> AsyncIterator[Sequence[Row]]:
         async with snapshot(self._ledger) as connection:
             balance = await opening_balance(connection, opening)
-            yield [_edge("opening", balance)]
+            yield [edge("opening", balance)]
             after: PostingKey | None = None
             seen = 0
             while True:
@@ -191,7 +190,7 @@ class Reports:
                 yield rows
                 if after is None:
                     break
-            yield [_edge("closing", balance)]
+            yield [edge("closing", balance)]
 
     def postings(self, query: FileQuery, selection: Selection, principal: Principal) -> Table:
         """Every posting of a selection, as a table."""
@@ -201,7 +200,7 @@ class Reports:
                 after: PostingKey | None = None
                 seen = 0
                 while True:
-                    rows, after = await _listed(connection, selection, after)
+                    rows, after = await listed(connection, selection, CHUNK, after)
                     seen += len(rows)
                     if seen > MAX_FILE_ROWS:
                         raise too_many()
@@ -213,7 +212,7 @@ class Reports:
             report="postings",
             title="Postings",
             filters=shown(query, (), principal),
-            columns=(*_POSTING, Column("debit"), Column("credit"), Column("points", "amount")),
+            columns=(*POSTING, Column("debit"), Column("credit"), Column("points", "amount")),
             chunks=chunks(),
         )
 
@@ -262,127 +261,6 @@ class Reports:
             chunks=at_once(rows),
             totals=tuple(totals) if totals is not None else None,
         )
-
-
-_ENTRY: Final = (
-    Column("occurred_at", "time"),
-    Column("recorded_at", "time"),
-    Column("transaction_id"),
-    Column("customer_id"),
-    Column("version", "count"),
-    Column("seq", "count"),
-    Column("transaction_kind"),
-    Column("kind"),
-    Column("counter_account"),
-    Column("receipt"),
-    Column("program"),
-    Column("program_version"),
-    Column("channel"),
-    Column("store"),
-    Column("product_group"),
-    Column("bucket"),
-    Column("author"),
-)
-_COUNTER: Final = 8
-_POSTING: Final = _ENTRY[:_COUNTER] + _ENTRY[_COUNTER + 1 :]
-"""A posting that is not seen from one of its accounts."""
-
-
-async def opening_balance(connection: Snapshot, opening: Selection | None) -> int:
-    """What an account, or all that is owed, came to before the period."""
-    if opening is None:
-        return 0
-    flows = await flow_sums(connection, opening)
-    return sum(_signed(flow.debit, flow.credit, flow.amount, opening) for flow in flows)
-
-
-async def entries(
-    connection: Snapshot,
-    selection: Selection,
-    limit: int,
-    after: PostingKey | None,
-    axis: TimeAxis,
-    balance: int,
-) -> tuple[list[Row], int, PostingKey | None]:
-    """A page of a general ledger: its rows, the balance after them, and where it goes on."""
-    rows = await page_of_postings(connection, selection, limit, after, axis)
-    found = await store.heads(connection, ((row[0], row[1]) for row in rows))
-    made: list[Row] = []
-    for row in rows:
-        debit, credit, amount = row["debit"], row["credit"], row["amount"]
-        change = _signed(debit, credit, amount, selection)
-        balance += change
-        other = debit if _arrives(debit, credit, selection) else credit
-        made.append(
-            (
-                *_entry(row, found[row[0], row[1]], other),
-                amount if not _arrives(debit, credit, selection) else 0,
-                amount if _arrives(debit, credit, selection) else 0,
-                balance,
-            )
-        )
-    more = key_of(rows[-1], axis) if len(rows) == limit else None
-    return made, balance, more
-
-
-async def _listed(
-    connection: Snapshot, selection: Selection, after: PostingKey | None
-) -> tuple[list[Row], PostingKey | None]:
-    rows = await page_of_postings(connection, selection, CHUNK, after)
-    found = await store.heads(connection, ((row[0], row[1]) for row in rows))
-    made: list[Row] = []
-    for row in rows:
-        entry = _entry(row, found[row[0], row[1]], None)
-        sides = (row["debit"], row["credit"], row["amount"])
-        made.append((*entry[:_COUNTER], *entry[_COUNTER + 1 :], *sides))
-    return made, key_of(rows[-1], "recorded_at") if len(rows) == CHUNK else None
-
-
-def key_of(row: Any, axis: TimeAxis) -> PostingKey:
-    """Where a listed posting stands."""
-    customer_id: UUID = row["customer_id"]
-    return (row[axis], customer_id, row["version"], row["seq"])
-
-
-def _arrives(debit: str, credit: str, selection: Selection) -> bool:
-    if selection.account is not None:
-        return credit == selection.account
-    return owed_change(debit, credit, 1) > 0
-
-
-def _signed(debit: Any, credit: Any, amount: int, selection: Selection) -> int:
-    if selection.account is not None:
-        return amount if credit == selection.account else -amount
-    return owed_change(debit, credit, amount)
-
-
-def _entry(row: Any, head: Any, counter: str | None) -> Row:
-    return (
-        row["occurred_at"],
-        row["recorded_at"],
-        head["id"],
-        row["customer_id"],
-        row["version"],
-        row["seq"],
-        head["kind"],
-        row["kind"],
-        counter,
-        receipt_of(head["source"]),
-        row["program"],
-        row["program_version"],
-        row["channel"],
-        row["store"],
-        row["product_group"],
-        row["bucket"],
-        head["author"],
-    )
-
-
-def _edge(name: str, balance: int) -> Row:
-    """The first and the last line of a general ledger."""
-    cells: list[Any] = [None] * len(_ENTRY)
-    cells[6] = name
-    return (*cells, None, None, balance)
 
 
 def too_many() -> ValidationFailed:

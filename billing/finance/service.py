@@ -18,10 +18,11 @@ from billing.common.errors import NotFound
 from billing.common.money import format_amount
 from billing.common.wire import encode_cursor
 from billing.finance import store
+from billing.finance.entries import entries, key_of, opening_balance
 from billing.finance.files import MEDIA_TYPES, write_file
 from billing.finance.model import listed_posting, local, whole_transaction
 from billing.finance.query import DIMENSIONS, PeriodFilters, ReportQuery, opening_of
-from billing.finance.reports import Reports, entries, key_of, opening_balance
+from billing.finance.reports import Reports
 from billing.finance.schemas import EntriesQuery, PostingsQuery, TransactionOut
 from billing.finance.table import Table, document
 from ledger import reads

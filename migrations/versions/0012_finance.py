@@ -105,7 +105,7 @@ END $$
 """
 
 # The rows added are at hand here: what falls into a closed period costs one more look at them.
-# Whoever decided before the period was closed is refused by it, and decides again.
+# Whoever decided before the period was closed has lost a race, and decides again.
 _NO_ORPHANS = """
 CREATE OR REPLACE FUNCTION ledger.refuse_orphans() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -122,7 +122,7 @@ _CLOSED = """
     IF EXISTS (SELECT FROM added a
                WHERE a.occurred_at < (SELECT c.closed_until FROM ledger.closing c)) THEN
         RAISE EXCEPTION 'a posting of ledger.postings falls into a closed period'
-            USING ERRCODE = 'check_violation';
+            USING ERRCODE = 'serialization_failure';
     END IF;"""
 
 _BI_ROLE = """
