@@ -18,9 +18,21 @@ from billing.revenue.model import Accounts, Breakage, Policy
 from billing.revenue.store import Journal, PolicyRow
 
 _PERIOD = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
-Month = Annotated[str, msgspec.Meta(pattern=_PERIOD, examples=["2026-01"])]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+
+
+class Month(str):
+    """A month of the chain's; `"2026-01"` on the wire."""
+
+    __slots__ = ()
+    SCHEMA: ClassVar[Schema] = {"type": "string", "pattern": _PERIOD, "examples": ["2026-01"]}
+
+    @classmethod
+    def from_wire(cls, value: object) -> Self:
+        if not isinstance(value, str) or not re.fullmatch(_PERIOD, value, re.ASCII):
+            raise ValueError('must be a month such as "2026-01"')
+        return cls(value)
 
 
 class Fraction(str):
