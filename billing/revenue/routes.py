@@ -57,7 +57,7 @@ async def put_revenue_policy(call: Call[PolicyIn]) -> Answer:
     _whole(call)
     body = call.body
     row = await call.use(Revenue).put_policy(
-        body.program, body.effective_from, body.policy(), body.reason, call.principal
+        body.program, str(body.effective_from), body.policy(), body.reason, call.principal
     )
     return Answer.json(policy_out(row, call.use(ZoneInfo)), 201)
 
