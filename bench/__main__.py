@@ -11,7 +11,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import audit, bare, bulk, campaigns, growth, programs
+from bench import audit, bare, bulk, campaigns, growth, programs, reports
 from bench.house import Database, api, make_database, memory_mib, server
 from bench.load import Client, Run, drive, sale, some_sale
 from bench.ungrouped import ungrouped_rate
@@ -144,6 +144,7 @@ async def grown(rows: Rows, postgres: EmbeddedPostgres, args: argparse.Namespace
     rows.add(f"HTTP receipts, {count:,} postings", rates["full"], "/s", f"{ratio:.2f} × empty")
     for name, (pages, plan) in (await growth.plans(full)).items():
         console.print(f"  plan of {name}: {pages} pages; {plan}")
+    await reports.measure(rows.add, full, count, rounds=args.rounds, seconds=args.seconds)
 
 
 async def main(args: argparse.Namespace) -> None:

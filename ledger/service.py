@@ -185,6 +185,7 @@ class Ledger:
             server_settings={
                 "role": "bonus_app",
                 "application_name": name,
+                "jit": "off",
                 "default_transaction_read_only": "on",
             },
             reset=_leave_as_it_is,

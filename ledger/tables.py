@@ -3,7 +3,8 @@
 Truth, append-only: `transactions`, `postings`, `idempotency_keys`, `sources`. Projections, that
 `ledger.rebuild` can make anew: `balances`, `lots`, `holds`. `seals` and `checkpoints` prove the
 truth. Customers whom a sweep could not bring up to date wait in `set_aside`. Every table of the
-hot path has `customer_id`.
+hot path has `customer_id`, but for the bound of closed periods (`closing`); `rollups` are the sums
+of reports.
 
 A trigger, not a foreign key, sees to it that each posting has its transaction: asked once a
 statement, it costs less than half of what a foreign key does.
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Identity,
     Index,
@@ -234,6 +236,58 @@ set_aside = Table(
     Column("again_at", _TIME, nullable=False),
     Column("error", Text, nullable=False),
 )
+
+rollups = Table(
+    "rollups",
+    metadata,
+    # Days of the zone that `rollup_state` names.
+    Column("occurred_day", Date, nullable=False),
+    Column("recorded_day", Date, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("debit", Text, nullable=False),
+    Column("credit", Text, nullable=False),
+    Column("channel", Text),
+    Column("store", Text),
+    Column("product_group", Text),
+    Column("program", Text),
+    Column("program_version", Integer),
+    Column("bucket", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Index(
+        "rollups_cell_key",
+        *("occurred_day", "recorded_day", "kind", "debit", "credit", "channel", "store"),
+        *("product_group", "program", "program_version", "bucket"),
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    ),
+    postgresql_with={"fillfactor": "80"},
+)
+
+rollup_state = Table(
+    "rollup_state",
+    metadata,
+    Column("one", SmallInteger, primary_key=True, autoincrement=False),
+    # Every transaction below it is in the sums, none above.
+    Column("xid", BigInteger, nullable=False),
+    Column("zone", Text),
+    Column("moved_at", _TIME),
+    CheckConstraint("one = 1", name="rollup_state_one_check"),
+)
+
+closing = Table(
+    "closing",
+    metadata,
+    Column("one", SmallInteger, primary_key=True, autoincrement=False),
+    # Nothing is recorded any more that happened before.
+    Column("closed_until", _TIME, nullable=False),
+    Column("late", Text, nullable=False),
+    Column("xid", BigInteger, nullable=False, server_default=_XID),
+    CheckConstraint("one = 1", name="closing_one_check"),
+    CheckConstraint(_one_of("late", ("refuse", "post")), name="closing_late_check"),
+)
+
+FOR_REPORTS = (rollups, rollup_state, closing)
 
 seals = Table(
     "seals",

@@ -12,6 +12,7 @@ from workers.upkeep import (
     FORGET,
     GIVE_BIRTHDAYS,
     NAME_CUSTOMERS,
+    ROLL_UP,
     SETTLE_MERGES,
     TELL_EXPIRING,
 )
@@ -26,6 +27,7 @@ EVERY_S: Final[Mapping[str, int]] = {
     DELIVER_WEBHOOKS: 10,
     SEND_MESSAGES: 2,
     HEAR_MESSAGES: 2,
+    ROLL_UP: 15,
     TELL_EXPIRING: 300,
     GIVE_BIRTHDAYS: 1800,
     SETTLE_MERGES: 60,

@@ -30,12 +30,14 @@ from billing.jobs.routes import OPERATIONS as JOBS
 from billing.merges.routes import OPERATIONS as MERGES
 from billing.messages.routes import OPERATIONS as MESSAGES
 from billing.operators.routes import OPERATIONS as OPERATORS
+from billing.periods.routes import OPERATIONS as PERIODS
 from billing.persons.routes import OPERATIONS as PERSONS
 from billing.programs.routes import OPERATIONS as PROGRAMS
 from billing.quotes.routes import OPERATIONS as QUOTES
 from billing.receipts.routes import OPERATIONS as RECEIPTS
 from billing.redemptions.routes import OPERATIONS as REDEMPTIONS
 from billing.returns.routes import OPERATIONS as RETURNS
+from billing.revenue.routes import OPERATIONS as REVENUE
 from billing.scenarios.routes import OPERATIONS as EVENTS
 from billing.simulations.routes import OPERATIONS as SIMULATIONS
 from billing.transfers.routes import OPERATIONS as TRANSFERS
@@ -69,6 +71,8 @@ OPERATIONS: list[Operation] = [
     *SMS,
     *BALANCES,
     *FINANCE,
+    *PERIODS,
+    *REVENUE,
     *AUDITS,
     *IMPORTS,
     *APPROVALS,

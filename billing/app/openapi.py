@@ -34,6 +34,7 @@ operation a new `Idempotency-Key`, and every new receipt a new number."""
 
 _PATH_PARAMETERS: dict[str, Document] = {
     "id": {"type": "string", "format": "uuid"},
+    "period": {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$", "examples": ["2026-01"]},
     "version": {"type": "integer", "minimum": 1, "examples": [1]},
 }
 
@@ -245,7 +246,10 @@ def _responses(declared: Operation, by_type: dict[str, Document]) -> Document:
         str(status): {
             "description": HTTPStatus(status).phrase,
             **_replay_header(declared),
-            "content": {"application/json": {"schema": by_type[_key(kind)]}},
+            "content": {
+                "application/json": {"schema": by_type[_key(kind)]},
+                **{name: {"schema": {"type": "string"}} for name in declared.files},
+            },
         }
         for status, kind in declared.answers.items()
     }

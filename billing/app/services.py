@@ -46,6 +46,7 @@ from billing.messages.sealing import MessageVault
 from billing.messages.service import Messages
 from billing.messages.templates import Templates
 from billing.operators.service import OperatorLog
+from billing.periods.service import Periods
 from billing.persons.service import Persons
 from billing.programs.book import ProgramBook
 from billing.programs.service import Programs
@@ -55,6 +56,7 @@ from billing.receipts.checkout import Checkout
 from billing.receipts.service import Sales
 from billing.redemptions.service import Redemptions
 from billing.returns.service import Returns
+from billing.revenue.service import Revenue
 from billing.scenarios.service import Events
 from billing.scenarios.store import FirstPurchases
 from billing.scenarios.waiting import WaitingScenarios
@@ -130,6 +132,8 @@ class Services:
     work_sampler: WorkSampler
     audits: AuditReader
     audit_sampler: AuditSampler
+    periods: Periods
+    revenue: Revenue
     zone: ZoneInfo
 
     def by_class(self) -> Mapping[type, Any]:
@@ -236,6 +240,7 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
     transfers = Transfers(
         ledger, directory, approvals, settings.timezone, settings.transfer_approval_points
     )
+    periods = Periods(database, ledger, settings.timezone)
     metrics = Metrics()
     work = make_work(settings, database, clock)
     waker = Waker(settings.redis_url)
@@ -329,6 +334,8 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         work_sampler=WorkSampler(metrics, work),
         audits=audits,
         audit_sampler=AuditSampler(metrics, audits, clock),
+        periods=periods,
+        revenue=Revenue(database, ledger, periods, settings.timezone),
         zone=settings.timezone,
     )
 

@@ -102,6 +102,7 @@ class Operation:
     examples: Mapping[str, Any]
     ndjson: bool
     raw_bytes: int
+    files: tuple[str, ...]
     patience_s: float
     limited: bool
 
@@ -121,16 +122,17 @@ def operation(
     examples: Mapping[str, Any] | None = None,
     ndjson: bool = False,
     raw_bytes: int = 0,
+    files: tuple[str, ...] = (),
     patience_s: float = deadline.PATIENCE_S,
     limited: bool = False,
 ) -> Callable[[Handler], Operation]:
     """Declare an operation; see the module.
 
     `path` names its parameters in braces. `conflicts` are the 409 codes it may give. `ndjson`
-    takes a list's items a line each, too. `examples` are bodies by name, for the documentation.
-    `raw_bytes`: the body is of any type, at most so long, and only `Call.raw` has it. `limited`
-    may be refused as 429. `patience_s` is how long the caller waits once the body is in; then it
-    hears 503.
+    takes a list's items a line each, too. `files` are media types it may answer with beside JSON.
+    `examples` are bodies by name, for the documentation. `raw_bytes`: the body is of any type, at
+    most so long, and only `Call.raw` has it. `limited` may be refused as 429. `patience_s` is how
+    long the caller waits once the body is in; then it hears 503.
     """
 
     def declare(handler: Handler) -> Operation:
@@ -150,6 +152,7 @@ def operation(
             examples=examples or {},
             ndjson=ndjson,
             raw_bytes=raw_bytes,
+            files=files,
             patience_s=patience_s,
             limited=limited,
         )

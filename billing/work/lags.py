@@ -91,6 +91,16 @@ WHERE finished_at IS NULL AND started_at <= $1
 """,
     ),
     Lag(
+        "sums of reports",
+        3600,
+        """
+SELECT since FROM (
+    SELECT t.recorded_at AS since FROM ledger.transactions t
+    WHERE t.xid >= (SELECT s.xid FROM ledger.rollup_state s)
+    ORDER BY t.xid LIMIT 1000) AS unsummed WHERE since <= $1
+""",
+    ),
+    Lag(
         "events",
         60,
         """

@@ -31,6 +31,8 @@ OF_THE_LEDGER: Final = (
     Numbered("ledger.transactions", "xid"),
     Numbered("ledger.idempotency_keys", "xid"),
     Numbered("ledger.seals", "until_xid", written=False),
+    Numbered("ledger.closing", "xid"),
+    Numbered("ledger.rollup_state", "xid", written=False),
 )
 
 NEXT: Final = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint + ledger.xid_offset()"

@@ -13,9 +13,10 @@ import pytest
 
 from ledger import commands as c
 from ledger.rebuild import rebuild
+from ledger.selection import Selection
 from ledger.service import Ledger
 from ledger.sweep import post_due
-from ledger.totals import Selection, trial_balance
+from ledger.totals import trial_balance
 from tests.conftest import TestDatabase
 from tests.ledger.conftest import Clock
 from tests.ledger.house import Customer, assert_clean, audited, lot
