@@ -205,12 +205,14 @@ async def test_an_inserted_transaction_is_named(
 
 PROJECTIONS = {
     "balance": ("available", "promo", "deferred", "held", "debt", "version"),
-    "lot": ("available", "redeemed", "amount", "occurred_at", "expires_at", "program"),
-    "hold": ("status", "captured", "expires_at", "amounts"),
+    "lot": ("available", "redeemed", "amount", "occurred_at", "expires_at", "program", "store"),
+    "hold": ("status", "captured", "expires_at", "amounts", "channel"),
 }
 OTHER = {
     "status": "'released'",
     "program": "'another'",
+    "store": "'another'",
+    "channel": "'another'",
     "amounts": "ARRAY[1]",
     "occurred_at": "occurred_at - interval '1 day'",
     "expires_at": "coalesce(expires_at, now()) + interval '1 day'",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
 
 from ledger.errors import Unavailable
+from ledger.rollups import roll_up
 from ledger.seals.era import adopt
 from ledger.service import Ledger
 from tests.conftest import TestDatabase
@@ -66,6 +68,7 @@ async def test_nothing_is_posted_before_the_server_is_adopted(
 async def test_the_order_goes_on_after_the_past(
     restored: Chains, database: TestDatabase, clock: Clock, superuser: Connection
 ) -> None:
+    await superuser.execute("UPDATE ledger.rollup_state SET xid = $1, zone = 'UTC'", AHEAD * 2)
     owner = await restored.connect()
     assert await adopt(owner)
     assert not await adopt(owner)
@@ -79,7 +82,11 @@ async def test_the_order_goes_on_after_the_past(
         new = await superuser.fetchval(
             "SELECT xid FROM ledger.transactions WHERE customer_id = $1", one.id
         )
-    assert new > past
+        # Sums of reports begin after what they had; a period is closed after what was written.
+        assert await roll_up(ledger, ZoneInfo("UTC")) == 1
+        assert await roll_up(ledger, ZoneInfo("UTC")) == 0
+    closing = "UPDATE ledger.closing SET xid = DEFAULT RETURNING xid"
+    assert await superuser.fetchval(closing) > new > AHEAD * 2 > past
     assert await restored.seal() == 2
     assert (await restored.audit()).findings == []
     assert await restored.verify() == []
