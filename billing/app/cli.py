@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 import pkgutil
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     module = modules[args.command]
     environ = recall(os.environ) if getattr(module, "RECALLS", True) else dict(os.environ)
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see billing.app.start
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         settings = load_settings(environ, needs=getattr(module, "NEEDS", ()))
         configure_logging(settings.log_level)
         end_with_parent(os.environ)

@@ -47,7 +47,7 @@ _DEMO_CODES = {
     "/v1/campaigns/{code}": "sorry-outage",
     "/v1/message-templates/{kind}": "code",
     "/v1/message-templates/{kind}/{language}": "ru",
-    "/v1/sms-providers/{code}": "console",
+    "/v1/sms-providers/{code}": "main",
     "/v1/receipts/{store}": "333",
     "/v1/receipts/{store}/{number}": "0001-000123",
 }
@@ -284,6 +284,8 @@ def _statuses(declared: Operation) -> list[int]:
         found.append(400)
     if declared.body is not None:
         found += [400, 413, 415]
+        if "customer" in getattr(declared.body, "__struct_fields__", ()):
+            found.append(404)
     if declared.idempotent:
         found += [404, 422]
     if declared.limited:

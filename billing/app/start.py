@@ -9,7 +9,6 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from billing.app.cli import main as run
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     return run()
 
 

@@ -28,6 +28,7 @@ _NAMES = {
     "date": 'a date such as "1990-12-31"', "datetime": "a time",
 }  # fmt: skip
 _EXPECTED = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+_PATTERN = re.compile(r"Expected `str` matching regex '(.+)'")
 _BOUND = re.compile(r"Expected `(\w+)`( of length)? (<=|>=|<|>|==) (\S+)")
 _BOUNDS = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than", "==": "exactly"}
 _EXAMPLES = {
@@ -161,6 +162,8 @@ def _in_words(message: str, kind: Any) -> str:
             for part in found.groups()
         )
         return f"must be {wanted}, not {got}"
+    if found := _PATTERN.fullmatch(message):
+        return f"must match the pattern {found[1]}"
     if found := _BOUND.fullmatch(message):
         what, length, sign, bound = found.groups()
         if not length:

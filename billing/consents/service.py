@@ -25,6 +25,7 @@ from billing.customers.tables import customers
 from billing.customers.vault import Vault
 from billing.events.schemas import ConsentGiven, ConsentWithdrawn
 from billing.events.store import record
+from billing.messages import store as message_store
 from ledger.group import Clock
 from ledger.ids import uuid7
 from ledger.service import utc_now
@@ -145,6 +146,8 @@ class Consents:
                 text_encrypted=self._vault.seal_text(row.id, row.data_key, text, of),
             )
         await store.insert(tx, consent)
+        if (consent.kind, consent.action) == ("messages", "given") and row.phone_hash is not None:
+            await message_store.opt_in(tx, row.phone_hash)
         await _tell(tx, consent)
         if (consent.kind, consent.action) == ("processing", "withdrawn"):
             await self._unverify(tx, row, consent.at)

@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.consents.model import Action, Consent, Kind
 from billing.consents.tables import consents
 
+_NEWEST = text("""
+SELECT DISTINCT ON (customer_id) customer_id, action FROM billing.consents
+WHERE customer_id = ANY(:customers) AND kind = :kind
+ORDER BY customer_id, at DESC, id DESC
+""")
 _COLUMNS = [consents.c[name] for name in Consent.__struct_fields__]
 
 
@@ -31,13 +36,8 @@ async def of_customer(tx: AsyncConnection, customer_id: UUID) -> list[Consent]:
 
 async def withdrawn(tx: AsyncConnection, customers: Sequence[UUID], kind: Kind) -> set[UUID]:
     """Who of these said no last."""
-    newest = (
-        select(consents.c.customer_id, consents.c.action)
-        .distinct(consents.c.customer_id)
-        .where(consents.c.customer_id.in_(customers), consents.c.kind == kind)
-        .order_by(consents.c.customer_id, consents.c.at.desc(), consents.c.id.desc())
-    )
-    return {one for one, action in await tx.execute(newest) if action == "withdrawn"}
+    found = await tx.execute(_NEWEST, {"customers": list(customers), "kind": kind})
+    return {one for one, action in found if action == "withdrawn"}
 
 
 async def standing(tx: AsyncConnection, customer_id: UUID, kind: Kind) -> Action | None:

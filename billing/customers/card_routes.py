@@ -40,7 +40,7 @@ async def block_card(call: Call[CardPatch]) -> Answer:
 
 
 @operation("DELETE", "/v1/customers/{id}/cards/{card}", summary="Take a card from a customer",
-           tag=_TAG, may=("site", "support", "admin"), answers={200: CardPage},
+           tag=_TAG, may=("support", "admin"), answers={200: CardPage},
            conflicts=_GONE)  # fmt: skip
 async def remove_card(call: Call) -> Answer:
     """The cards that are left. Safe to repeat."""

@@ -96,10 +96,22 @@ _FORGET_WRITTEN = text("""
 UPDATE billing.message_inbound SET phone_hash = '\\x', phone_masked = ''
 WHERE phone_hash = ANY(:hashes)
 """)
-_HASHES = text("""
-SELECT DISTINCT phone_hash FROM billing.messages
-WHERE customer_id = :customer AND phone_hash <> '\\x'
+_FORGET_ATTEMPTS = text("""
+UPDATE billing.message_attempts a SET code = NULL, detail = NULL FROM billing.messages m
+WHERE a.message_id = m.id AND (m.customer_id = :customer OR m.phone_hash = ANY(:hashes))
 """)
+"""What providers answered may name the phone."""
+_FORGET_OPT_OUTS = text("DELETE FROM billing.message_opt_outs WHERE phone_hash = ANY(:hashes)")
+_HASHES = text("""
+SELECT had.phone_hash FROM (
+    SELECT phone_hash FROM billing.messages WHERE customer_id = :customer AND phone_hash <> '\\x'
+    UNION SELECT phone_hash FROM billing.customers WHERE id = :customer AND phone_hash IS NOT NULL
+) AS had
+WHERE NOT EXISTS (
+    SELECT FROM billing.customers c WHERE c.phone_hash = had.phone_hash AND c.id <> :customer
+      AND c.merged_into IS DISTINCT FROM :customer)
+""")
+"""Phones of the person, that are nobody else's."""
 _DELIVERY = text("SELECT status, provider_message_id FROM billing.messages WHERE id = :id")
 
 _FORGET_OLD = (
@@ -180,7 +192,9 @@ async def delivery_of(tx: AsyncConnection, message_id: UUID) -> Delivery | None:
 async def forget_customer(tx: AsyncConnection, customer_id: UUID, now: datetime) -> None:
     """Also what was sent to the same phones without naming the customer."""
     hashes = list((await tx.execute(_HASHES, {"customer": customer_id})).scalars())
+    await tx.execute(_FORGET_ATTEMPTS, {"customer": customer_id, "hashes": hashes})
     await tx.execute(_FORGET_PERSON, {"customer": customer_id, "hashes": hashes, "now": now})
+    await tx.execute(_FORGET_OPT_OUTS, {"hashes": hashes})
     await tx.execute(_FORGET_WRITTEN, {"hashes": hashes})
 
 

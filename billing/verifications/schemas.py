@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, ClassVar, Self
 from uuid import UUID
 
 import msgspec
 
 from billing.common.money import format_amount
-from billing.common.wire import Amount, Code
+from billing.common.wire import Amount, Code, Schema
 from billing.customers.schemas import Phone, Text
 from billing.messages.model import Delivery, Language
 from billing.messages.model import Status as DeliveryStatus
@@ -45,15 +45,28 @@ class VerificationIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
                 raise ValueError("address must be an IP address") from None
 
 
+class Digits(str):
+    """A code as it was told."""
+
+    __slots__ = ()
+    SCHEMA: ClassVar[Schema] = {
+        "type": "string",
+        "pattern": f"^[0-9]{{4,{MAX_CODE_LENGTH}}}$",
+        "examples": ["123456"],
+    }
+
+    @classmethod
+    def from_wire(cls, value: object) -> Self:
+        good = isinstance(value, str) and value.isascii() and value.isdigit()
+        if not good or not 4 <= len(str(value)) <= MAX_CODE_LENGTH:
+            raise ValueError(f'must be 4 to {MAX_CODE_LENGTH} digits such as "123456"')
+        return cls(value)
+
+
 class ConfirmIn(msgspec.Struct, forbid_unknown_fields=True):
     """The code the customer told."""
 
-    code: Annotated[
-        str,
-        msgspec.Meta(
-            pattern=f"^[0-9]{{4,{MAX_CODE_LENGTH}}}$", examples=["123456"], description="Digits."
-        ),
-    ]
+    code: Digits
 
 
 class VerificationOut(msgspec.Struct, kw_only=True):

@@ -34,6 +34,7 @@ from integrations.sms.protocol import (
     StatusAnswer,
     Trust,
     Unknown,
+    Word,
 )
 from integrations.sms.wire import Answer, Doubtful, NotSent, Wire
 
@@ -54,12 +55,12 @@ _SCOPES: Final[dict[int, Scope]] = {400: "route", 404: "provider", 422: "route",
 class ExolveSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """`sender` is the number or name messages come from."""
 
-    endpoint: str = "https://api.exolve.ru"
-    sender: str
+    endpoint: Word = "https://api.exolve.ru"
+    sender: Word
 
 
 class ExolveSecrets(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    api_key: str
+    api_key: Word
 
 
 class Exolve:
@@ -143,7 +144,7 @@ class Exolve:
             raise CannotAsk(str(error)) from None
         found = _by_id(listed, inbound.provider_message_id)
         if found is None or not _is_incoming(found):
-            raise Malformed("Exolve knows of no such SMS")
+            raise CannotAsk("Exolve knows of no such SMS yet")
         return _inbox(found)
 
     def acknowledge(self, raw: RawRequest) -> Ack:

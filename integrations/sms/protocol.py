@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import msgspec
 
@@ -21,6 +21,9 @@ Scope = Literal["message", "route", "provider", "busy"]
 `provider` altogether, such as no money; or the moment (`busy`)."""
 
 Trust = Literal["signed", "unsigned", "forged"]
+
+Word = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+"""A setting or secret of a provider: a name, an address, a key."""
 
 
 class Outbound(msgspec.Struct, frozen=True, kw_only=True):

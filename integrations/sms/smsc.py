@@ -23,7 +23,6 @@ from integrations.sms.protocol import (
     Balance,
     CannotAsk,
     Inbox,
-    Malformed,
     Missing,
     NotTold,
     Outbound,
@@ -36,6 +35,7 @@ from integrations.sms.protocol import (
     StatusAnswer,
     Trust,
     Unknown,
+    Word,
 )
 from integrations.sms.wire import Doubtful, NotSent, Wire
 
@@ -52,18 +52,18 @@ _SCOPES: Final[dict[int, Scope]] = {7: "message", 8: "route", 6: "route", 9: "bu
 class SmscSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """`sender` is a name agreed with SMSC."""
 
-    endpoint: str = "https://smsc.ru"
-    sender: str | None = None
+    endpoint: Word = "https://smsc.ru"
+    sender: Word | None = None
 
 
 class SmscSecrets(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """`api_key`, or `login` and `password`. `callback_secret` is what callbacks are signed with,
     as set in SMSC's own settings; without it each report is confirmed by a question."""
 
-    api_key: str | None = None
-    login: str | None = None
-    password: str | None = None
-    callback_secret: str | None = None
+    api_key: Word | None = None
+    login: Word | None = None
+    password: Word | None = None
+    callback_secret: Word | None = None
 
     def __post_init__(self) -> None:
         if self.api_key is None and (self.login is None or self.password is None):
@@ -180,7 +180,7 @@ class Smsc:
                     phone=str(one.get("phone", "")),
                     text=str(one.get("message", "")),
                 )
-        raise Malformed("SMSC knows of no such SMS")
+        raise CannotAsk("SMSC knows of no such SMS yet")
 
     def acknowledge(self, raw: RawRequest) -> Ack:
         return Ack(body=b"OK")

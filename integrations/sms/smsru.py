@@ -36,6 +36,7 @@ from integrations.sms.protocol import (
     StatusAnswer,
     Trust,
     Unknown,
+    Word,
 )
 from integrations.sms.wire import Doubtful, NotSent, Wire
 
@@ -52,12 +53,12 @@ _BUSY: Final = frozenset((220,))
 class SmsruSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """`sender` is a name agreed with SMS.ru."""
 
-    endpoint: str = "https://sms.ru"
-    sender: str | None = None
+    endpoint: Word = "https://sms.ru"
+    sender: Word | None = None
 
 
 class SmsruSecrets(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    api_id: str
+    api_id: Word
 
 
 class Smsru:

@@ -38,6 +38,7 @@ from integrations.sms.protocol import (
     StatusAnswer,
     Trust,
     Unknown,
+    Word,
 )
 from integrations.sms.wire import Answer, Doubtful, NotSent, Wire
 
@@ -61,12 +62,12 @@ class TwilioSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Messages come from `sender` (a number or name) or a `messaging_service_sid`.
     `verify_service_sid` is a service of Twilio Verify, for codes that Twilio makes."""
 
-    account_sid: str
-    sender: str | None = None
-    messaging_service_sid: str | None = None
-    verify_service_sid: str | None = None
-    endpoint: str = "https://api.twilio.com"
-    verify_endpoint: str = "https://verify.twilio.com"
+    account_sid: Word
+    sender: Word | None = None
+    messaging_service_sid: Word | None = None
+    verify_service_sid: Word | None = None
+    endpoint: Word = "https://api.twilio.com"
+    verify_endpoint: Word = "https://verify.twilio.com"
 
     def __post_init__(self) -> None:
         if (self.sender is None) == (self.messaging_service_sid is None):
@@ -76,9 +77,9 @@ class TwilioSettings(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class TwilioSecrets(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """`auth_token` signs webhooks; an API key, when given, is used for all else."""
 
-    auth_token: str
-    api_key_sid: str | None = None
-    api_key_secret: str | None = None
+    auth_token: Word
+    api_key_sid: Word | None = None
+    api_key_secret: Word | None = None
 
 
 def basic_of(settings: TwilioSettings, secrets: TwilioSecrets) -> tuple[str, str]:

@@ -30,7 +30,7 @@ MAY: dict[str, str] = {
     "GET /v1/customers/{id}/cards": "pos site support admin",
     "POST /v1/customers/{id}/cards": "pos site support admin",
     "PATCH /v1/customers/{id}/cards/{card}": "pos site support admin",
-    "DELETE /v1/customers/{id}/cards/{card}": "site support admin",
+    "DELETE /v1/customers/{id}/cards/{card}": "support admin",
     "POST /v1/customers/{id}/merge": "support admin",
     "GET /v1/customers/{id}/merges": "support finance admin",
     "POST /v1/merges/{id}/undo": "support admin",

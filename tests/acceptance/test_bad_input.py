@@ -25,7 +25,15 @@ WRITING = [one for one in OPERATIONS if one.method in ("POST", "PUT", "PATCH")]
 WITH_BODY = [one for one in WRITING if one.body is not None]
 JSON = {"content-type": "application/json"}
 UNKNOWN_ID = "0196f3c8-0000-7000-8000-000000000000"
-NAMES = {"id": UNKNOWN_ID, "code": "no-such", "sku": "no-such", "period": "2001-13"}
+NAMES = {
+    "id": UNKNOWN_ID,
+    "code": "no-such",
+    "sku": "no-such",
+    "card": "no-such",
+    "kind": "code",
+    "language": "ru",
+    "period": "2001-13",
+}
 
 NO_JSON: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "a JSON body is needed"),

@@ -167,7 +167,9 @@ async def test_more_points_than_an_amount_can_be_are_refused(
     if limits:
         await till.publishes(reward={"kind": "percent", "value": "5"}, limits=limits)
     body = till.basket("100.00")
-    body["receipt"]["lines"][0] |= {"quantity": "999999999", "price": "0.00", "amount": "0.00"}
+    body["receipt"]["lines"][0] |= {
+        "quantity": "999999999", "price": "0.01", "amount": "9999999.99",
+    }  # fmt: skip
     body["receipt"]["lines"].append(till.shop.line("100.00", line=2))
     problem(await till.shop.client.post("/v1/quotes", json=body), 409, "balance_limit")
     key = fresh_key()

@@ -106,6 +106,7 @@ async def test_known_and_unknown_phones_are_worked_on_alike(house: House) -> Non
     engine = house.services.database.engine.sync_engine
     await house.client("site")
     mine, taken = [await house.verified() for _ in range(2)], await house.customer()
+    await house.client("site")
     house.later(minutes=5)
     run: list[list[str]] = []
 

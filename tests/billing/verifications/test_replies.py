@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from billing.common.settings import Settings
 from billing.messages.checks import CheckStarted
 from billing.messages.model import Language
 from tests.billing.verifications.house import House, opened, refused, wrong
+
+_OUT_OF_ALL = text("SELECT count(*) FROM billing.message_opt_outs")
 
 
 async def test_yes_confirms_what_asked_for_a_reply_and_nothing_else(house: House) -> None:
@@ -69,6 +73,35 @@ async def test_stop_withdraws_messages_once_and_codes_still_go_out(house: House)
     assert await house.status(customer["id"]) == "verified"
     house.later(minutes=5)
     assert (await house.start(customer["id"], "redemption")).status_code == 201
+
+
+async def test_who_wants_messages_again_after_stop_gets_them(house: House) -> None:
+    """СТОП stands twice, by phone and as a consent: one yes takes both back."""
+    customer = await house.verified()
+    client, consents = await house.client(), house.services.consents
+    async with house.services.database.transaction() as tx:
+        before = await tx.scalar(_OUT_OF_ALL)
+        await house.services.messages.opt_out(tx, customer["phone"], "inbound")
+    await consents.withdraw_messages(customer["phone"])
+    path = f"/v1/customers/{customer['id']}/consents"
+    given = await client.post(path, json={"kind": "messages", "action": "given"})
+    assert given.is_success, given.text
+    async with house.services.database.transaction() as tx:
+        one = UUID(customer["id"])
+        assert await consents.willing(tx, [one]) == {one}
+        assert await tx.scalar(_OUT_OF_ALL) == before
+
+
+async def test_erasure_forgets_that_a_phone_said_stop(house: House) -> None:
+    customer = await house.verified()
+    async with house.services.database.transaction() as tx:
+        await house.services.messages.opt_out(tx, customer["phone"], "inbound")
+        before = await tx.scalar(_OUT_OF_ALL)
+    body = {"reason": "asked for it"}
+    answer = await (await house.client()).post(f"/v1/customers/{customer['id']}/erase", json=body)
+    assert answer.is_success, answer.text
+    async with house.services.database.transaction() as tx:
+        assert await tx.scalar(_OUT_OF_ALL) == before - 1
 
 
 async def test_the_balance_of_a_phone_is_told_to_the_verified_only(house: House) -> None:
