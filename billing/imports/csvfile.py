@@ -40,7 +40,7 @@ def check_columns(cells: Sequence[str]) -> tuple[str, ...]:
     unknown = [one for one in columns if one not in COLUMNS]
     if unknown:
         raise ValidationFailed.at(
-            "/csv", f"has the unknown column {unknown[0]!r}; known are {', '.join(COLUMNS)}"
+            "/csv", f"has the unknown column {unknown[0][:40]!r}; known are {', '.join(COLUMNS)}"
         )
     if len(set(columns)) < len(columns):
         raise ValidationFailed.at("/csv", "names a column twice")

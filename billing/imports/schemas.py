@@ -29,13 +29,13 @@ class RowsIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     first_line: Annotated[int, msgspec.Meta(ge=2, le=100_000_000)] = 2
     csv: Annotated[str, msgspec.Meta(min_length=1)]
-    delimiter: Annotated[str, msgspec.Meta(min_length=1, max_length=1)] = ","
+    delimiter: Annotated[str, msgspec.Meta(max_length=1, pattern='^[^\\x00\\r\\n"]$')] = ","
 
 
 class PostIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What the old system says the file holds; compared before anything is posted."""
 
-    rows: Annotated[int, msgspec.Meta(ge=0)]
+    rows: Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
     points: Amount
 
 

@@ -80,7 +80,6 @@ class Imports:
     async def upload(self, import_id: UUID, body: RowsIn) -> UploadedOut:
         """Take lines in; customers are looked up now, and only their ids are kept. Raises
         ValidationFailed for a header that cannot be understood, Conflict."""
-        found = await self._found(import_id)
         lines = csv.reader(body.csv.splitlines(), delimiter=body.delimiter)
         try:
             columns = check_columns(next(lines, []))
@@ -91,6 +90,7 @@ class Imports:
             raise ValidationFailed.at("/csv", f"is no CSV: {error}") from None
         if len(rows) > MAX_LINES:
             raise ValidationFailed.at("/csv", f"must have at most {MAX_LINES} lines; send several")
+        found = await self._found(import_id)
         reader = Reader(found.name, columns, self._zone, self._clock())
         read = {line: reader.read(line, cells) for line, cells in rows}
         lots = [one for one in read.values() if isinstance(one, Lot)]
