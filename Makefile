@@ -45,10 +45,10 @@ bench: $(DEV_STAMP) ## measure the speed, as a table
 
 lock: ## write the lock files anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	@$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet pip-tools
-	@$(COMPILE) --extra embedded --output-file requirements.lock pyproject.toml
-	@$(COMPILE) --extra embedded --extra dev --constraint requirements.lock \
+	@$(COMPILE) --extra embedded --extra parquet --output-file requirements.lock pyproject.toml
+	@$(COMPILE) --extra embedded --extra parquet --extra dev --constraint requirements.lock \
 		--output-file requirements-dev.lock pyproject.toml
-	@$(COMPILE) --constraint requirements.lock \
+	@$(COMPILE) --extra parquet --constraint requirements.lock \
 		--output-file requirements-prod.lock pyproject.toml
 
 clean: ## stop what a killed run left and forget the data (.data), nothing else

@@ -11,7 +11,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import bare, bulk, campaigns, growth, programs
+from bench import audit, bare, bulk, campaigns, growth, programs, reports
 from bench.house import Database, api, make_database, memory_mib, server
 from bench.load import Client, Run, drive, sale, some_sale
 from bench.ungrouped import ungrouped_rate
@@ -144,6 +144,7 @@ async def grown(rows: Rows, postgres: EmbeddedPostgres, args: argparse.Namespace
     rows.add(f"HTTP receipts, {count:,} postings", rates["full"], "/s", f"{ratio:.2f} × empty")
     for name, (pages, plan) in (await growth.plans(full)).items():
         console.print(f"  plan of {name}: {pages} pages; {plan}")
+    await reports.measure(rows.add, full, count, rounds=args.rounds, seconds=args.seconds)
 
 
 async def main(args: argparse.Namespace) -> None:
@@ -153,6 +154,10 @@ async def main(args: argparse.Namespace) -> None:
             await till(rows, postgres, args)
             await programs.measure(
                 rows.add, postgres, opening, rounds=args.rounds, seconds=args.seconds
+            )
+        if args.audited_postings:
+            await audit.measure(
+                rows.add, await make_database(postgres, "sealed", 1000), args.audited_postings
             )
         if args.crowd:
             await campaigns.measure(
@@ -175,6 +180,12 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=5, help="length of one stretch of load")
     parser.add_argument(
         "--postings", type=int, default=10_000_000, help="size of the full ledger; 0 leaves it out"
+    )
+    parser.add_argument(
+        "--audited-postings",
+        type=int,
+        default=1_000_000,
+        help="size of the ledger to audit; 0 leaves it out",
     )
     parser.add_argument(
         "--crowd",

@@ -1,23 +1,32 @@
-"""The ledger proves itself: every customer's history is folded anew and compared.
+"""The ledger proves itself: chains, histories and projections, folded anew and compared.
 
 Reads one snapshot, so that tills may go on. Findings name the row that is wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
+from typing import Final
 from uuid import UUID
 
 from msgspec import Struct
 
+from ledger.findings import Finding
 from ledger.flows import FLOWS, MAY_HOLD, OF_LOT
 from ledger.load import Connection, balance_state, read_hold, read_lot
 from ledger.model import Hold, Lot, Posting, Transaction
 from ledger.reads import TRANSACTION_COLUMNS, read_transactions
+from ledger.screening import IN_ORDER, Effects, read_effects, screen
+from ledger.seals import store as seals
+from ledger.seals.model import CHAINS, Chain, Head, beginning
+from ledger.seals.streams import AS_USUAL, customer_rows
+from ledger.seals.verifying import Trusted, verify, verify_rows
 from ledger.sql import HOLD_COLUMNS, LOT_COLUMNS, POSTING_COLUMNS
 from ledger.state import CustomerState, Impossible
+from ledger.walls import broken_walls
+from ledger.wholes import OF_CUSTOMERS, WHOLES, count_orphans
 
 CHUNK = 500
 _FLOWS = frozenset(FLOWS)
@@ -26,6 +35,10 @@ Place = tuple[str | None, str | None]
 _CUSTOMERS = """
 SELECT DISTINCT customer_id FROM ledger.transactions
 WHERE customer_id > $1 ORDER BY customer_id LIMIT $2
+"""
+_TOUCHED = """
+SELECT DISTINCT customer_id FROM ledger.transactions
+WHERE xid >= $3 AND customer_id > $1 ORDER BY customer_id LIMIT $2
 """
 _JOURNAL = f"""
 SELECT {TRANSACTION_COLUMNS}, {POSTING_COLUMNS}
@@ -40,90 +53,27 @@ FROM ledger.balances WHERE customer_id = ANY($1)
 _LOTS = f"SELECT {LOT_COLUMNS} FROM ledger.lots WHERE customer_id = ANY($1)"
 _HOLDS = f"SELECT {HOLD_COLUMNS} FROM ledger.holds WHERE customer_id = ANY($1)"
 
-_WHOLE: tuple[tuple[str, str, str], ...] = (
-    (
-        "posting",
-        "has no transaction",
-        """SELECT customer_id, format('version %s, seq %s', version, seq)
-           FROM ledger.postings p WHERE NOT EXISTS (SELECT FROM ledger.transactions t
-             WHERE t.customer_id = p.customer_id AND t.version = p.version)""",
-    ),
-    (
-        "posting",
-        "has other times than its transaction",
-        """SELECT p.customer_id, format('version %s, seq %s', p.version, p.seq)
-           FROM ledger.postings p JOIN ledger.transactions t USING (customer_id, version)
-           WHERE (p.occurred_at, p.recorded_at) IS DISTINCT FROM (t.occurred_at, t.recorded_at)""",
-    ),
-    (
-        "balance",
-        "has a version, but its customer has no transactions",
-        """SELECT customer_id, '' FROM ledger.balances b
-           WHERE version + available + deferred + held + debt > 0 AND NOT EXISTS (
-             SELECT FROM ledger.transactions t WHERE t.customer_id = b.customer_id)""",
-    ),
-    (
-        "lot",
-        "belongs to a customer without transactions",
-        """SELECT customer_id, id::text FROM ledger.lots l WHERE NOT EXISTS (
-             SELECT FROM ledger.transactions t WHERE t.customer_id = l.customer_id)""",
-    ),
-    (
-        "posting",
-        "is missing before it",
-        """SELECT customer_id, format('version %s, seq %s', version, max(seq))
-           FROM ledger.postings GROUP BY customer_id, version HAVING max(seq) <> count(*)""",
-    ),
-    (
-        "hold",
-        "belongs to a customer without transactions",
-        """SELECT customer_id, id::text FROM ledger.holds h WHERE NOT EXISTS (
-             SELECT FROM ledger.transactions t WHERE t.customer_id = h.customer_id)""",
-    ),
-    (
-        "source",
-        "is not that of its transaction",
-        """SELECT t.customer_id, t.source FROM ledger.transactions t
-           WHERE t.source IS NOT NULL AND NOT EXISTS (
-               SELECT FROM ledger.sources s
-               WHERE s.source = t.source AND s.transaction_id = t.id
-                 AND s.customer_id = t.customer_id)
-           UNION ALL
-           SELECT s.customer_id, s.source FROM ledger.sources s
-           WHERE NOT EXISTS (
-               SELECT FROM ledger.transactions t
-               WHERE t.id = s.transaction_id AND t.customer_id = s.customer_id)""",
-    ),
-    (
-        "transfer",
-        "took other points than it brought",
-        """SELECT min(t.customer_id::text)::uuid, t.operation_id::text
-           FROM ledger.transactions t JOIN ledger.postings p USING (customer_id, version)
-           WHERE p.kind = 'transfer' GROUP BY t.operation_id
-           HAVING sum(CASE p.credit WHEN 'clearing' THEN p.amount ELSE -p.amount END) <> 0""",
-    ),
-)
-"""Checks of the whole, each one query: what, what is wrong with it, who and which."""
+
+class Scope(Struct, frozen=True):
+    """What to audit: all there is; what came after the heads of an earlier audit (`since`, with
+    the whole history of the customers it touched); or one customer."""
+
+    since: Mapping[Chain, Head] | None = None
+    customer: UUID | None = None
 
 
-class Finding(Struct, frozen=True):
-    """One thing that is wrong: `what` (transaction, balance, lot …), `which`, and how."""
-
-    what: str
-    customer_id: UUID
-    which: str
-    detail: str
-
-    def __str__(self) -> str:
-        return f"{self.what} {self.which} of customer {self.customer_id}: {self.detail}"
+WHOLE: Final = Scope()
 
 
 class Report(Struct):
-    """What an audit saw."""
+    """What an audit saw. `heads` are the ends of the chains, `unsealed` what they have not yet."""
 
     customers: int = 0
     transactions: int = 0
     postings: int = 0
+    blocks: int = 0
+    heads: dict[Chain, Head] = {}
+    unsealed: dict[Chain, int] = {}
     findings: list[Finding] = []
 
     @property
@@ -143,32 +93,124 @@ class Customer(Struct):
 
 MAX_FINDINGS = 1000
 
+Told = Callable[[str, int], None]
+"""Hears which stage the audit is at (a chain, `customers`), and how much of it is done."""
 
-async def audit(connection: Connection, progress: Callable[[int], None] | None = None) -> Report:
-    """Check everything there is in one snapshot. `progress` hears how many customers are done."""
+
+async def audit(
+    connection: Connection,
+    tell: Told = lambda stage, done: None,
+    *,
+    scope: Scope = WHOLE,
+    trusted: Trusted | None = None,
+) -> Report:
+    """Check what `scope` says in one snapshot."""
     report = Report()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        async for customer in read_customers(connection):
-            report.customers += 1
-            report.transactions += len(customer.history)
-            report.postings += sum(len(one.postings) for one in customer.history)
-            if len(report.findings) < MAX_FINDINGS:
-                report.findings += check(customer)
-            if progress is not None and report.customers % CHUNK == 0:
-                progress(report.customers)
-        for what, detail, query in _WHOLE:
+        await connection.execute("SET LOCAL jit = off")
+        report.findings += await broken_walls(connection)
+        if scope.customer is not None:
+            await _audit_one(connection, scope.customer, report)
+            return report
+        for chain in CHAINS:
+            await _audit_chain(connection, chain, scope, trusted, report, tell)
+        await _audit_customers(connection, scope, report, tell)
+        if scope.since is None:
+            await _audit_wholes(connection, report)
+    return report
+
+
+async def _audit_chain(
+    connection: Connection,
+    chain: Chain,
+    scope: Scope,
+    trusted: Trusted | None,
+    report: Report,
+    tell: Told,
+) -> None:
+    after = beginning(chain) if scope.since is None else scope.since[chain]
+    async with connection.transaction():
+        seen = await verify(
+            connection, chain, after=after, trusted=trusted, progress=lambda n: tell(chain, n)
+        )
+        # How the planner was told to read a stream is not meant for what follows.
+        await connection.execute(AS_USUAL)
+    report.blocks += seen.blocks
+    report.heads[chain] = seen.head
+    report.unsealed[chain] = seen.unsealed
+    report.findings += seen.findings
+
+
+async def _audit_customers(
+    connection: Connection, scope: Scope, report: Report, tell: Told
+) -> None:
+    effects = await read_effects(connection)
+    await connection.execute(IN_ORDER)
+    async for ids in _customers(connection, scope):
+        await _audit_some(connection, ids, effects, report)
+        tell("customers", report.customers)
+    await connection.execute(AS_USUAL)
+
+
+async def _audit_some(
+    connection: Connection, ids: list[UUID], effects: Effects, report: Report
+) -> None:
+    """Screen some customers, and look closely at whom that does not find right."""
+    seen = await screen(connection, ids, effects)
+    report.customers += seen.customers
+    report.transactions += seen.transactions
+    report.postings += seen.postings
+    if seen.suspects and len(report.findings) < MAX_FINDINGS:
+        report.findings += await _look_closely(connection, seen.suspects)
+
+
+async def _look_closely(connection: Connection, ids: Sequence[UUID]) -> list[Finding]:
+    findings: list[Finding] = []
+    for customer in await read_some(connection, list(ids)):
+        findings += check(customer)
+    for what, detail, query in OF_CUSTOMERS:
+        for row in await connection.fetch(query, ids):
+            findings.append(Finding(what, row[0], row[1], detail))
+    return findings
+
+
+async def _audit_wholes(connection: Connection, report: Report) -> None:
+    """What can only be seen of all rows together."""
+    orphans = await count_orphans(connection, report.postings)
+    for what, detail, query in WHOLES:
+        if what != "posting" or orphans:
             for row in await connection.fetch(f"{query} LIMIT 100"):
                 report.findings.append(Finding(what, row[0], row[1], detail))
-    if progress is not None:
-        progress(report.customers)
-    return report
+
+
+async def _audit_one(connection: Connection, customer_id: UUID, report: Report) -> None:
+    """One customer by the closer look alone, and each transaction in its block."""
+    (customer,) = await read_some(connection, [customer_id])
+    report.customers = 1
+    report.transactions = len(customer.history)
+    report.postings = sum(len(one.postings) for one in customer.history)
+    if customer.history:
+        report.findings += await _look_closely(connection, [customer_id])
+    rows = await customer_rows(connection, customer_id)
+    report.unsealed["journal"], findings = await verify_rows(connection, "journal", rows)
+    report.findings += findings
+    report.heads["journal"] = await seals.head(connection, "journal")
+
+
+async def _customers(connection: Connection, scope: Scope) -> AsyncIterator[list[UUID]]:
+    """Everybody in the scope, some at a time, by id."""
+    last = UUID(int=0)
+    query, more = _CUSTOMERS, ()
+    if scope.since is not None:
+        query, more = _TOUCHED, (scope.since["journal"].until[0],)  # type: ignore[assignment]
+    while ids := [row[0] for row in await connection.fetch(query, last, CHUNK, *more)]:
+        last = ids[-1]
+        yield ids
 
 
 async def read_customers(connection: Connection) -> AsyncIterator[Customer]:
     """Every customer that has transactions, by id."""
-    last = UUID(int=0)
-    while ids := [row[0] for row in await connection.fetch(_CUSTOMERS, last, CHUNK)]:
-        last = ids[-1]
+    async for ids in _customers(connection, WHOLE):
         for customer in await read_some(connection, ids):
             yield customer
 

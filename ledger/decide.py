@@ -7,8 +7,8 @@ one before it did. Nothing of a refused command remains.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from msgspec import Struct
@@ -24,6 +24,17 @@ from ledger.granting import accrue, activate_waiting
 from ledger.model import Hold, Transaction
 from ledger.spending import adjust, capture, place_hold, redeem, release, transfer
 from ledger.state import CorrectionTarget, CustomerState
+
+
+class Closing(Struct, frozen=True):
+    """Until when periods are closed (exclusive), and what becomes of what happened before: it is
+    refused, or posted into the open period."""
+
+    closed_until: datetime
+    late: Literal["refuse", "post"]
+
+
+OPEN: Final = Closing(datetime(1970, 1, 1, tzinfo=UTC), "refuse")
 
 
 class Outcome(Struct, frozen=True):
@@ -44,15 +55,17 @@ class Outcome(Struct, frozen=True):
 class Context:
     """The customers, correction targets and facts a command may touch or see."""
 
-    __slots__ = ("facts", "states", "targets")
+    __slots__ = ("closing", "facts", "states", "targets")
 
     def __init__(
         self,
         states: dict[UUID, CustomerState],
         targets: Mapping[UUID, CorrectionTarget] | None = None,
         facts: c.Facts | None = None,
+        closing: Closing = OPEN,
     ) -> None:
         self.states = states
+        self.closing = closing
         self.targets = dict(targets or {})
         self.facts = dict(facts or {})
 
@@ -74,12 +87,17 @@ def decide(context: Context, command: c.Command, now: datetime) -> Outcome:
     state = context.states[customer_id].fork()
     forks = {customer_id: state}
     recorded_at = max(now, state.recorded_at or now)
-    written = roll_forward(state, recorded_at, recorded_at)
+    closed_until = context.closing.closed_until
+    written = roll_forward(state, recorded_at, recorded_at, closed_until=closed_until)
     if command.sweep:
         return Outcome(tuple(written), None, state, recorded_at, None, forks, context.targets)
+    happened_at = command.occurred_at
+    if happened_at < closed_until:
+        command = _late(context.closing, command, recorded_at)
     draft = Draft(
         state, command.kind, command.occurred_at, command.channel, command.store, now=recorded_at
     )
+    draft.happened_at = happened_at
     targets = context.targets
     for step in _steps(context, command, state, recorded_at):
         if isinstance(step, c.Transfer):
@@ -92,9 +110,26 @@ def decide(context: Context, command: c.Command, now: datetime) -> Outcome:
         raise ValueError(f"the steps of this command are not those of a {draft.kind}")
     own = draft.finish(recorded_at, command)
     written.append(own)
-    written += roll_forward(state, recorded_at, recorded_at, command.occurred_at)
+    written += roll_forward(state, recorded_at, recorded_at, command.occurred_at, closed_until)
     hold = state.holds.get(draft.hold_id) if draft.hold_id else None
     return Outcome(tuple(written), own, state, recorded_at, hold, forks, targets)
+
+
+def _late(closing: Closing, command: c.Command, recorded_at: datetime) -> c.Command:
+    """The command as the open period takes it, with a reference to when it happened.
+
+    What the house does by itself has no key, and nobody to hear a refusal: it is always taken.
+    """
+    happened = command.occurred_at.isoformat()
+    if closing.late == "refuse" and command.key is not None:
+        raise Refusal(
+            "period_closed",
+            f"It happened at {happened}, in a period that is closed (until "
+            f"{closing.closed_until.isoformat()}). Ask finance to post it or to reopen the period.",
+        )
+    reference = f"late: happened at {happened}, in a closed period"
+    reason = f"{command.reason}; {reference}" if command.reason else reference
+    return replace(command, occurred_at=recorded_at, reason=reason)
 
 
 def _steps(
@@ -154,7 +189,7 @@ def _transfer(
         raise Refusal("same_customer", "Points cannot be transferred to the same customer.")
     other = forks.setdefault(step.to, context.states[step.to].fork())
     there = max(recorded_at, other.recorded_at or recorded_at)
-    written = roll_forward(other, there, there)
+    written = roll_forward(other, there, there, closed_until=context.closing.closed_until)
     arrival = Draft(
         other, "transfer_in", draft.occurred_at, draft.channel, draft.store, draft.operation_id
     )

@@ -24,6 +24,7 @@ class Draft:
     __slots__ = (
         "channel",
         "corrects",
+        "happened_at",
         "hold_expires_at",
         "hold_id",
         "id",
@@ -52,6 +53,8 @@ class Draft:
         self.id = uuid7()
         self.operation_id = operation_id or self.id
         self.occurred_at = occurred_at
+        self.happened_at = occurred_at
+        """Before `occurred_at` when it came late, after its period was closed."""
         self.channel = channel
         self.store = store
         self.postings: list[Posting] = []

@@ -27,8 +27,10 @@ def roll_forward(
     until: datetime,
     recorded_at: datetime,
     not_before: datetime | None = None,
+    closed_until: datetime | None = None,
 ) -> list[Transaction]:
-    """Post everything due at or before `until`, oldest first, dated at the instant it was due.
+    """Post everything due at or before `until`, oldest first, dated at the instant it was due, or
+    at `closed_until` when that lies in a closed period.
 
     What falls on one instant: holds end first, then lots become available, then lots expire
     (expiry is exclusive: at that instant the points are gone). Points that come back to a lot
@@ -46,7 +48,7 @@ def roll_forward(
     if not events:
         return []
     heapify(events)
-    return list(_run(state, events, until, recorded_at))
+    return list(_run(state, events, until, recorded_at, closed_until))
 
 
 def _event_of(lot: Lot, until: datetime, not_before: datetime | None) -> Event | None:
@@ -58,7 +60,11 @@ def _event_of(lot: Lot, until: datetime, not_before: datetime | None) -> Event |
 
 
 def _run(
-    state: CustomerState, events: list[Event], until: datetime, recorded_at: datetime
+    state: CustomerState,
+    events: list[Event],
+    until: datetime,
+    recorded_at: datetime,
+    closed_until: datetime | None,
 ) -> list[Transaction]:
     written: list[Transaction] = []
     while events:
@@ -66,7 +72,8 @@ def _run(
         due = [first]
         while kind != _HOLD_EXPIRY and events and events[0][:2] == (at, kind):
             due.append(heappop(events)[2])
-        draft = Draft(state, _KINDS[kind], at)
+        dated = at if closed_until is None else max(at, closed_until)
+        draft = Draft(state, _KINDS[kind], dated)
         if kind == _HOLD_EXPIRY:
             hold = state.holds[first]
             draft.hold_id, draft.channel, draft.store = first, hold.channel, hold.store

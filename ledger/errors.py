@@ -21,7 +21,7 @@ class Refusal(LedgerError):
     Codes: `insufficient_points` (member `available`), `hold_not_found`, `hold_not_open`,
     `hold_expired`, `source_exists` (members `transaction_id`, `source`), `transaction_not_found`,
     `correction_exceeds`, `points_already_spent`, `not_reversible`, `already_reversed`,
-    `same_customer`, `balance_limit`.
+    `same_customer`, `balance_limit`, `period_closed`.
     """
 
     def __init__(self, code: str, detail: str, **members: Any) -> None:

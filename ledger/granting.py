@@ -40,7 +40,7 @@ def _grant(draft: Draft, grant: Grant) -> None:
 
 def new_lot(draft: Draft, grant: Grant, lot_id: UUID | None = None) -> Lot:
     """The terms of the lot that `grant` makes now. Raises ValueError for a life of no length."""
-    active_from: datetime = grant.active_from or draft.occurred_at
+    active_from: datetime = grant.active_from or draft.happened_at
     waits = active_from == WAITING
     if grant.expires_at is not None and grant.expires_at <= active_from and not waits:
         raise ValueError(f"a lot that expires at {grant.expires_at}, before it is active")

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from ledger import commands as c
 from ledger import sql
-from ledger.decide import Context
+from ledger.decide import OPEN, Closing, Context
 from ledger.model import Hold, Lot, Posting
 from ledger.state import CorrectionTarget, CustomerState
 
@@ -33,6 +33,7 @@ class Known(Struct):
 
     answers: dict[str, tuple[bytes, c.Answer]]
     sources: dict[str, UUID]
+    closing: Closing = OPEN
 
 
 class Needs:
@@ -96,7 +97,8 @@ async def load(connection: Connection, needs: Needs, now: Any) -> tuple[Known, C
         await _named_lots(connection, states, needs.targets, targets)
     if full and (needs.holds or any(states[one].held for one in full)):
         await _holds(connection, states, full, needs.holds)
-    return known, Context(states, targets, await read_facts(connection, needs.facts))
+    facts = await read_facts(connection, needs.facts)
+    return known, Context(states, targets, facts, known.closing)
 
 
 async def read_facts(
@@ -144,14 +146,14 @@ def balance_state(row: asyncpg.Record) -> CustomerState:
 
 async def _known(connection: Connection, needs: Needs) -> Known:
     known = Known({}, {})
-    if not needs.keys and not needs.sources:
-        return known
     for row in await connection.fetch(sql.KNOWN, needs.keys, needs.sources):
-        what, name, fingerprint, status, answer, transaction_id = row
+        what, name, fingerprint, status, answer, transaction_id, closed_until = row
         if what == 0:
             known.answers[name] = (fingerprint, c.Answer(status, answer))
-        else:
+        elif what == 1:
             known.sources[name] = transaction_id
+        else:
+            known.closing = Closing(closed_until, name)
     return known
 
 

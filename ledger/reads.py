@@ -1,7 +1,7 @@
 """Reading the ledger: balances now and as of any time, statements, transactions.
 
 Two times: `occurred_at`, when it happened in the shop, and `recorded_at`, when it was written
-down. Everything as of a time is folded from postings by the same code that applies them.
+down. Everything as of a time is summed up from postings, or folded by the code that applies them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from ledger.commands import Fact, Facts, Reading
 from ledger.due import roll_forward
 from ledger.load import balance_state, read_facts, read_hold, read_lot
-from ledger.model import Balances, Hold, Posting, Transaction
+from ledger.model import Balances, Hold, Lot, Posting, Transaction
 from ledger.service import Ledger
 from ledger.sql import HOLD_COLUMNS, LOT_COLUMNS, POSTING_COLUMNS
 from ledger.state import CustomerState
@@ -55,6 +55,17 @@ _HISTORY = f"""{_JOURNAL}
 WHERE t.customer_id = $1 AND t.occurred_at <= $2 AND t.recorded_at <= $3
 ORDER BY t.version, p.seq
 """
+
+_LOTS_AS_OF = """
+SELECT lot_id, bucket, active_from, expires_at, program, program_version, min(occurred_at),
+       sum((credit = 'available')::int * amount - (debit = 'available')::int * amount)::bigint,
+       sum((credit = 'deferred')::int * amount - (debit = 'deferred')::int * amount)::bigint,
+       sum((credit = 'held')::int * amount - (debit = 'held')::int * amount)::bigint,
+       sum((debit = 'debt')::int * amount - (credit = 'debt')::int * amount)::bigint
+FROM ledger.postings WHERE customer_id = $1 AND occurred_at <= $2 AND recorded_at <= $3
+GROUP BY 1, 2, 3, 4, 5, 6
+"""
+"""Lots by what their postings leave in them, and the debt they left."""
 
 _BY_ID = f"{_JOURNAL} WHERE t.id = $1 ORDER BY t.version, p.seq"
 
@@ -117,11 +128,40 @@ async def balance_as_of(
     What time alone brought about by `as_of` counts, whether or not it was posted by then; `as_of`
     may lie ahead.
     """
+    state = _summed_up(
+        customer_id, await ledger.pool.fetch(_LOTS_AS_OF, customer_id, as_of, known_at)
+    )
+    if any(lot.held for lot in state.lots.values()):
+        # Which holds are open, and until when, only their transactions tell.
+        state = await _folded(ledger, customer_id, as_of, known_at)
+    roll_forward(state, as_of, as_of)
+    return state
+
+
+def _summed_up(customer_id: UUID, rows: Iterable[asyncpg.Record]) -> CustomerState:
+    """The state that a history without open holds leaves, from `_LOTS_AS_OF`."""
+    state = CustomerState(customer_id, strict=False)
+    for *terms, occurred_at, available, deferred, held, debt in rows:
+        state.available += available
+        state.promo += available if terms[1] == "promo" else 0
+        state.deferred += deferred
+        state.held += held
+        state.debt += debt
+        if available or deferred or held:
+            left = (available, deferred, held)
+            given: tuple[Any, ...] = (*terms[:2], 0, *terms[2:], occurred_at, *left)
+            state.lots[terms[0]] = Lot(*given)
+    return state
+
+
+async def _folded(
+    ledger: Ledger, customer_id: UUID, as_of: datetime, known_at: datetime
+) -> CustomerState:
+    """The state as the whole history leaves it."""
     rows = await ledger.pool.fetch(_HISTORY, customer_id, as_of, known_at)
     state = CustomerState(customer_id, strict=False)
     for transaction in read_transactions(rows):
         state.apply(transaction)
-    roll_forward(state, as_of, as_of)
     return state
 
 

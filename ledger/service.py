@@ -22,6 +22,7 @@ from ledger.errors import Unavailable
 from ledger.group import Clock, Fate, Result, Swept
 from ledger.lane import Lane
 from ledger.load import Connection
+from ledger.seals import era
 
 TILL_GROUP_TIMEOUT_S = 3.0
 """A till gives up before; a lane that waits longer for a silent server only holds up the next."""
@@ -184,6 +185,7 @@ class Ledger:
             server_settings={
                 "role": "bonus_app",
                 "application_name": name,
+                "jit": "off",
                 "default_transaction_read_only": "on",
             },
             reset=_leave_as_it_is,
@@ -196,13 +198,20 @@ class Ledger:
         return await self._connect_with(sql.BULK_SETTINGS)
 
     async def _connect_with(self, settings: dict[str, str]) -> Connection:
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             self._url,
             timeout=self._connect_timeout_s,
             server_settings=settings,
             statement_cache_size=200,
             connection_class=ImpatientConnection,
         )
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                await era.check(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
 
 async def _hear(connection: Connection) -> None:

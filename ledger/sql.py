@@ -49,13 +49,18 @@ ON CONFLICT DO NOTHING
 """
 
 KNOWN: Final = """
-SELECT 0 AS what, key AS name, fingerprint, status, answer, NULL::uuid AS transaction_id
+SELECT 0 AS what, key AS name, fingerprint, status, answer, NULL::uuid AS transaction_id,
+       NULL::timestamptz AS closed_until
 FROM ledger.idempotency_keys WHERE key = ANY($1::text[])
 UNION ALL
-SELECT 1, source, NULL, NULL, NULL, transaction_id
+SELECT 1, source, NULL, NULL, NULL, transaction_id, NULL
 FROM ledger.sources WHERE source = ANY($2::text[])
+UNION ALL
+SELECT 2, late, NULL, NULL, NULL, NULL, closed_until FROM ledger.closing WHERE one = 1
 """
-"""Idempotency keys (what = 0) and natural keys (what = 1) that are already taken."""
+"""Idempotency keys (what = 0) and natural keys (what = 1) that are already taken, and until when
+periods are closed (what = 2). Read after `LOCK`: whoever closes a period waits for those who have
+locked something before."""
 
 LOT_COLUMNS: Final = (
     "customer_id, id, bucket, amount, active_from, expires_at, program, program_version,"

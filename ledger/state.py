@@ -208,7 +208,7 @@ class CustomerState:
             if known is None:
                 raise Impossible(f"{kind} of hold {hold_id}, which was never placed")
             captured = sum(p.amount for p in postings if p.kind == "capture")
-            hold = replace(known, status=_hold_end(kind, captured), captured=captured)
+            hold = replace(known, status=hold_end(kind, captured), captured=captured)
         self.holds[hold_id] = hold
         self.touched_holds.add(hold_id)
 
@@ -225,7 +225,8 @@ class CustomerState:
 _SOURCES = frozenset(("issued", "adjustment", "clearing"))
 
 
-def _hold_end(kind: TransactionKind, captured: int) -> HoldStatus:
+def hold_end(kind: str, captured: int) -> HoldStatus:
+    """How a hold ends by a transaction of a kind that captured so much of it."""
     if captured:
         return "captured"
     return "expired" if kind == "hold_expiry" else "released"

@@ -1,8 +1,10 @@
 """The ledger's tables, in the PostgreSQL schema `ledger`.
 
 Truth, append-only: `transactions`, `postings`, `idempotency_keys`, `sources`. Projections, that
-`ledger.rebuild` can make anew: `balances`, `lots`, `holds`. Customers whom a sweep could not bring
-up to date wait in `set_aside`. Every table has `customer_id`.
+`ledger.rebuild` can make anew: `balances`, `lots`, `holds`. `seals` and `checkpoints` prove the
+truth. Customers whom a sweep could not bring up to date wait in `set_aside`. Every table of the
+hot path has `customer_id`, but for the bound of closed periods (`closing`); `rollups` are the sums
+of reports.
 
 A trigger, not a foreign key, sees to it that each posting has its transaction: asked once a
 statement, it costs less than half of what a foreign key does.
@@ -16,7 +18,9 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -40,7 +44,7 @@ def _one_of(column: str, values: tuple[str, ...]) -> str:
 
 
 _XID = text("((pg_current_xact_id())::text)::bigint")
-"""Who reads the journal as a stream reads below `pg_snapshot_xmin` only: commit-order watermark."""
+"""Who reads the journal as a stream reads up to `ledger.horizon()` only: commit-order watermark."""
 
 _FLOW_CHECK = "(kind, debit, credit) IN (" + ", ".join(repr(flow) for flow in FLOWS) + ")"
 
@@ -129,6 +133,8 @@ idempotency_keys = Table(
     Column("status", SmallInteger, nullable=False),
     Column("answer", LargeBinary, nullable=False),
     Column("recorded_at", _TIME, nullable=False),
+    Column("xid", BigInteger, nullable=False, server_default=_XID),
+    Index("idempotency_keys_xid_idx", "xid"),
 )
 
 sources = Table(
@@ -231,4 +237,83 @@ set_aside = Table(
     Column("error", Text, nullable=False),
 )
 
-APPEND_ONLY = (transactions, postings, idempotency_keys, sources)
+rollups = Table(
+    "rollups",
+    metadata,
+    # Days of the zone that `rollup_state` names.
+    Column("occurred_day", Date, nullable=False),
+    Column("recorded_day", Date, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("debit", Text, nullable=False),
+    Column("credit", Text, nullable=False),
+    Column("channel", Text),
+    Column("store", Text),
+    Column("product_group", Text),
+    Column("program", Text),
+    Column("program_version", Integer),
+    Column("bucket", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Index(
+        "rollups_cell_key",
+        *("occurred_day", "recorded_day", "kind", "debit", "credit", "channel", "store"),
+        *("product_group", "program", "program_version", "bucket"),
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    ),
+    postgresql_with={"fillfactor": "80"},
+)
+
+rollup_state = Table(
+    "rollup_state",
+    metadata,
+    Column("one", SmallInteger, primary_key=True, autoincrement=False),
+    # Every transaction below it is in the sums, none above.
+    Column("xid", BigInteger, nullable=False),
+    Column("zone", Text),
+    Column("moved_at", _TIME),
+    CheckConstraint("one = 1", name="rollup_state_one_check"),
+)
+
+closing = Table(
+    "closing",
+    metadata,
+    Column("one", SmallInteger, primary_key=True, autoincrement=False),
+    # Nothing is recorded any more that happened before.
+    Column("closed_until", _TIME, nullable=False),
+    Column("late", Text, nullable=False),
+    Column("xid", BigInteger, nullable=False, server_default=_XID),
+    CheckConstraint("one = 1", name="closing_one_check"),
+    CheckConstraint(_one_of("late", ("refuse", "post")), name="closing_late_check"),
+)
+
+FOR_REPORTS = (rollups, rollup_state, closing)
+
+seals = Table(
+    "seals",
+    metadata,
+    Column("chain", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("previous", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("sealed_at", _TIME, nullable=False),
+    Column("until_xid", BigInteger, nullable=False),
+    Column("until_key", Text(collation="C"), nullable=False),
+    Column("names", ARRAY(Text), nullable=False),
+    Column("digests", LargeBinary, nullable=False),
+    CheckConstraint(_one_of("chain", ("journal", "answers")), name="seals_chain_check"),
+    CheckConstraint("number > 0", name="seals_number_check"),
+    Index("seals_until_key", "chain", "until_xid", "until_key", unique=True),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("at", _TIME, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("public_key", LargeBinary, nullable=False),
+)
+
+APPEND_ONLY = (transactions, postings, idempotency_keys, sources, seals, checkpoints)

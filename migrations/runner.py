@@ -16,6 +16,14 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from ledger.seals.era import Numbered, adopt
+
+NUMBERED = (
+    Numbered("billing.events", "xid"),
+    Numbered("billing.webhook_subscriptions", "since"),
+    Numbered("billing.event_cursors", "xid", written=False),
+)
+"""Columns outside the ledger that hold numbers of commits."""
 ADVISORY_LOCK = 0x626F6E7573_01
 """One migration at a time in a database: "bonus", 1."""
 TURN_TIMEOUT = "10min"
@@ -25,7 +33,10 @@ CONNECT_TIMEOUT_S = 10
 
 
 async def upgrade(owner_url: str) -> bool:
-    """Upgrade to the newest revision. True when the database was new, without any of ours."""
+    """Upgrade to the newest revision. True when the database was new, without any of ours.
+
+    A database restored from a dump into another server is told to go on in its order.
+    """
     found_new = False
 
     def run(connection: Connection) -> None:
@@ -34,7 +45,20 @@ async def upgrade(owner_url: str) -> bool:
         command.upgrade(_config(connection), "head")
 
     await on_connection(owner_url, run)
+    await _adopt(owner_url)
     return found_new
+
+
+async def _adopt(owner_url: str) -> None:
+    connection = await asyncpg.connect(
+        owner_url,
+        timeout=CONNECT_TIMEOUT_S,
+        server_settings={"application_name": "bonus-migrate", "lock_timeout": LOCK_TIMEOUT},
+    )
+    try:
+        await adopt(connection, NUMBERED)
+    finally:
+        await connection.close()
 
 
 async def check(owner_url: str) -> None:

@@ -7,6 +7,7 @@ from dramatiq.middleware import AgeLimit, AsyncIO, Retries, TimeLimit
 
 from billing.common.settings import Settings
 from workers.actors import declare
+from workers.audits import OpenAudits, declare_audits
 from workers.campaigns import OpenCampaigns
 from workers.jobs import OpenJobs
 from workers.ledger import OpenLedger
@@ -27,6 +28,7 @@ def make_broker(settings: Settings) -> RedisBroker:
     upkeep = OpenUpkeep(settings, opened)
     webhooks = OpenWebhooks(settings, opened)
     messages = OpenMessages(settings, opened)
+    audits = OpenAudits(settings, opened)
     broker = RedisBroker(  # type: ignore[no-untyped-call]
         client=connect(settings.redis_url),
         namespace=NAMESPACE,
@@ -44,10 +46,12 @@ def make_broker(settings: Settings) -> RedisBroker:
             upkeep,
             webhooks,
             messages,
+            audits,
         ],
     )
     declare(broker, opened, jobs, scenarios, campaigns)
     declare_upkeep(broker, upkeep)
     declare_webhooks(broker, webhooks)
     declare_messages(broker, messages)
+    declare_audits(broker, audits)
     return broker

@@ -10,6 +10,8 @@ from dramatiq.asyncio import async_to_sync
 from billing.campaigns.preview import KIND as CAMPAIGN_PREVIEW
 from billing.common.db import Database
 from billing.common.settings import Settings
+from billing.imports.worker import KIND as BALANCE_IMPORT
+from billing.imports.worker import ImportWork
 from billing.jobs.model import Work
 from billing.jobs.runner import JobRunner
 from billing.simulations.model import SIMULATION
@@ -26,6 +28,7 @@ def kinds_of(database: Database, opened: OpenLedger, settings: Settings) -> Mapp
     return {
         SIMULATION: Simulator(database, pool, settings.timezone.key).run,
         CAMPAIGN_PREVIEW: previewer(database, opened, settings).run,
+        BALANCE_IMPORT: ImportWork(opened.ledger, database).run,
     }
 
 

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from workers.actors import POST_DUE, POST_SCENARIOS, RUN_CAMPAIGNS, RUN_JOBS
+from workers.audits import AUDIT, SEAL
 from workers.messages import FORGET_MESSAGES, HEAR_MESSAGES, SEND_MESSAGES
 from workers.upkeep import (
     FORGET,
     GIVE_BIRTHDAYS,
     NAME_CUSTOMERS,
+    ROLL_UP,
     SETTLE_MERGES,
     TELL_EXPIRING,
 )
@@ -25,10 +27,13 @@ EVERY_S: Final[Mapping[str, int]] = {
     DELIVER_WEBHOOKS: 10,
     SEND_MESSAGES: 2,
     HEAR_MESSAGES: 2,
+    ROLL_UP: 15,
     TELL_EXPIRING: 300,
     GIVE_BIRTHDAYS: 1800,
     SETTLE_MERGES: 60,
     NAME_CUSTOMERS: 3600,
+    SEAL: 30,
+    AUDIT: 600,  # only to look whether a night has passed
     FORGET: 3600,
     FORGET_DELIVERIES: 3600,
     FORGET_MESSAGES: 3600,

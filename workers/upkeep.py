@@ -22,8 +22,10 @@ from billing.notices.service import ExpiryNotices
 from billing.programs.book import ProgramBook
 from billing.verifications import limits
 from billing.work import store as work
+from ledger.rollups import roll_up
 from workers.ledger import OpenLedger
 
+ROLL_UP: Final = "roll_up"
 TELL_EXPIRING: Final = "tell_expiring"
 GIVE_BIRTHDAYS: Final = "give_birthdays"
 FORGET: Final = "forget"
@@ -78,6 +80,16 @@ class OpenUpkeep(Middleware):
             told += step
         return told
 
+    async def roll_up(self) -> int:
+        """The sums of reports, until nothing is left to add."""
+        added = 0
+        while not self._opened.stopping:
+            step = await roll_up(self._opened.ledger, self._settings.timezone)
+            if not step:
+                break
+            added += step
+        return added
+
     async def give_birthdays(self) -> int:
         """A pass over the birthdays; how many got points."""
         go_on = self._opened.a_while()
@@ -113,6 +125,7 @@ class OpenUpkeep(Middleware):
 def declare_upkeep(broker: Broker, upkeep: OpenUpkeep) -> None:
     """Register the actors with the broker. Times are in milliseconds."""
     for name, function in (
+        (ROLL_UP, upkeep.roll_up),
         (TELL_EXPIRING, upkeep.tell_expiring),
         (GIVE_BIRTHDAYS, upkeep.give_birthdays),
         (FORGET, upkeep.forget),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from billing.adjustments.approval import AdjustmentApprovals
 from billing.adjustments.schemas import AdjustmentIn, AdjustmentOut
 from billing.adjustments.service import PATH, Adjustments
+from billing.approvals.schemas import WaitingOut
 from billing.common.answer import Answer
 from billing.common.http import Call, operation
 from billing.common.teller import Request, carry_out
@@ -18,7 +20,7 @@ from ledger.service import Ledger
     tag="Adjustments",
     may=("finance", "admin"),
     body=AdjustmentIn,
-    answers={201: AdjustmentOut},
+    answers={201: AdjustmentOut, 202: WaitingOut},
     conflicts=("insufficient_points", "balance_limit"),
     idempotent=True,
     examples={
@@ -38,8 +40,13 @@ async def create_adjustment(call: Call[AdjustmentIn]) -> Answer:
     Works for blocked and unverified customers, too: that is how what was wrong with them is put
     right. Taking more than is available in the bucket is refused with `available`; deferred
     and held points cannot be taken, and a debt stays as it is.
+
+    More than `BONUS_ADJUSTMENT_APPROVAL_POINTS` needs a second person: 202 with an
+    `approval_id`, and nothing moves before somebody with another key approves it.
     """
     request = Request(call.principal, call.idempotency_key, call.request_id, PATH, call.raw)
+    if call.use(Adjustments).needs_approval(call.body):
+        return await call.use(AdjustmentApprovals).ask(request, call.body)
     command = await call.use(Adjustments).prepare(request, call.body)
     return await carry_out(call.use(Ledger), command)
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from billing.adjustments.schemas import AdjustmentIn
 from billing.balances.model import balance_document
-from billing.common.errors import FieldError, NotFound, ValidationFailed
+from billing.common.errors import Conflict, FieldError, NotFound, ValidationFailed
 from billing.common.money import format_amount
 from billing.common.teller import Request, answer_of, refuser
 from billing.customers.directory import CustomerDirectory
@@ -19,15 +19,33 @@ PATH = "/v1/adjustments"
 
 
 class Adjustments:
-    """Prepares adjustments as commands for the ledger, and carries one out."""
+    """Prepares adjustments as commands for the ledger. Those of more than `limit` (1/100 points)
+    need a second person."""
 
-    def __init__(self, ledger: Ledger, customers: CustomerDirectory, zone: ZoneInfo) -> None:
+    def __init__(
+        self, ledger: Ledger, customers: CustomerDirectory, zone: ZoneInfo, limit: int
+    ) -> None:
         self._ledger = ledger
         self._customers = customers
         self._zone = zone
+        self._limit = limit
+
+    def needs_approval(self, body: AdjustmentIn) -> bool:
+        return abs(body.points) > self._limit
 
     async def prepare(self, request: Request, body: AdjustmentIn) -> Command:
-        """The command of an adjustment, or of a refusal.
+        """The command of an adjustment within the limit, or of a refusal."""
+        if self.needs_approval(body):
+            problem = Conflict(
+                "approval_needed",
+                f"Adjustments of more than {format_amount(self._limit)} points need a second "
+                "person; post each by itself to /v1/adjustments.",
+            )
+            return request.refusing("adjustment", self._ledger.clock(), problem)
+        return await self.unlimited(request, body)
+
+    async def unlimited(self, request: Request, body: AdjustmentIn) -> Command:
+        """The command of an adjustment of any size, or of a refusal.
 
         Blocked and unverified customers may be adjusted, too: that is how finance puts right
         what was wrong with them.

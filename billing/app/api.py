@@ -11,6 +11,8 @@ from litestar import Litestar, Request, Response
 from billing.adjustments.routes import OPERATIONS as ADJUSTMENTS
 from billing.app.pages import PAGES
 from billing.app.services import build_services
+from billing.approvals.routes import OPERATIONS as APPROVALS
+from billing.audits.routes import OPERATIONS as AUDITS
 from billing.balances.routes import OPERATIONS as BALANCES
 from billing.batches.routes import OPERATIONS as BATCHES
 from billing.campaigns.routes import OPERATIONS as CAMPAIGNS
@@ -23,17 +25,22 @@ from billing.customers.card_routes import OPERATIONS as CARDS
 from billing.customers.routes import OPERATIONS as CUSTOMERS
 from billing.finance.routes import OPERATIONS as FINANCE
 from billing.health.routes import OPERATIONS as HEALTH
+from billing.imports.routes import OPERATIONS as IMPORTS
 from billing.jobs.routes import OPERATIONS as JOBS
 from billing.merges.routes import OPERATIONS as MERGES
 from billing.messages.routes import OPERATIONS as MESSAGES
+from billing.operators.routes import OPERATIONS as OPERATORS
+from billing.periods.routes import OPERATIONS as PERIODS
 from billing.persons.routes import OPERATIONS as PERSONS
 from billing.programs.routes import OPERATIONS as PROGRAMS
 from billing.quotes.routes import OPERATIONS as QUOTES
 from billing.receipts.routes import OPERATIONS as RECEIPTS
 from billing.redemptions.routes import OPERATIONS as REDEMPTIONS
 from billing.returns.routes import OPERATIONS as RETURNS
+from billing.revenue.routes import OPERATIONS as REVENUE
 from billing.scenarios.routes import OPERATIONS as EVENTS
 from billing.simulations.routes import OPERATIONS as SIMULATIONS
+from billing.transfers.routes import OPERATIONS as TRANSFERS
 from billing.verifications.routes import OPERATIONS as VERIFICATIONS
 from billing.work.routes import OPERATIONS as WORK
 from integrations.sms.routes import OPERATIONS as SMS
@@ -56,6 +63,7 @@ OPERATIONS: list[Operation] = [
     *REDEMPTIONS,
     *RETURNS,
     *ADJUSTMENTS,
+    *TRANSFERS,
     *BATCHES,
     *EVENTS,
     *WEBHOOKS,
@@ -63,6 +71,12 @@ OPERATIONS: list[Operation] = [
     *SMS,
     *BALANCES,
     *FINANCE,
+    *PERIODS,
+    *REVENUE,
+    *AUDITS,
+    *IMPORTS,
+    *APPROVALS,
+    *OPERATORS,
     *WORK,
     *HEALTH,
 ]
@@ -76,6 +90,12 @@ def create_app(settings: Settings) -> Litestar:
         authenticator=services.keys,
         services=services.by_class(),
         max_body_bytes=settings.max_body_bytes,
+        operators=services.operators,
+        readers={
+            one.path: one.handler
+            for one in OPERATIONS
+            if one.method == "GET" and one.query is None and "{" in one.path
+        },
         observer=services.metrics.observer,
     )
     unmatched = services.metrics.observer("-", "unmatched")

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _modules() -> dict[str, ModuleType]:
     return {
-        found.name: importlib.import_module(f"{commands.__name__}.{found.name}")
+        found.name.rstrip("_"): importlib.import_module(f"{commands.__name__}.{found.name}")
         for found in pkgutil.iter_modules(commands.__path__)
     }
 

@@ -34,6 +34,7 @@ operation a new `Idempotency-Key`, and every new receipt a new number."""
 
 _PATH_PARAMETERS: dict[str, Document] = {
     "id": {"type": "string", "format": "uuid"},
+    "period": {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$", "examples": ["2026-01"]},
     "version": {"type": "integer", "minimum": 1, "examples": [1]},
 }
 
@@ -68,6 +69,9 @@ _TAGS = {
     "Batches": "Many operations at once, for tills that were offline.",
     "Events": "Birthdays, referrals and events of the chain's own that scenarios give points for.",
     "Balances": "What a customer has, had and got: balance, statement, lots.",
+    "Imports": "Balances of an old system, taken over lot by lot.",
+    "Approvals": "What waits for a second person, and what was decided.",
+    "Operators": "What was done by hand: who, when, what, before and after.",
     "Ledger": "Trial balance, postings and transactions, for finance.",
     "Work": "What workers do outside the request, and what of it is late.",
     "Health": "For load balancers, orchestrators and Prometheus. Needs no key.",
@@ -242,7 +246,10 @@ def _responses(declared: Operation, by_type: dict[str, Document]) -> Document:
         str(status): {
             "description": HTTPStatus(status).phrase,
             **_replay_header(declared),
-            "content": {"application/json": {"schema": by_type[_key(kind)]}},
+            "content": {
+                "application/json": {"schema": by_type[_key(kind)]},
+                **{name: {"schema": {"type": "string"}} for name in declared.files},
+            },
         }
         for status, kind in declared.answers.items()
     }

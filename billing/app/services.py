@@ -15,10 +15,15 @@ from zoneinfo import ZoneInfo
 from alembic.script import ScriptDirectory
 
 import migrations
+from billing.adjustments.approval import AdjustmentApprovals
 from billing.adjustments.service import Adjustments
 from billing.app.sampling import Sampler
 from billing.app.working import make_work
+from billing.approvals.service import Approvals
+from billing.audits.reading import AuditReader
+from billing.audits.sampling import AuditSampler
 from billing.batches.service import Batches
+from billing.campaigns.foureyes import CampaignApprovals
 from billing.campaigns.service import Campaigns
 from billing.campaigns.upload import Lists
 from billing.catalog.service import Catalog
@@ -33,12 +38,15 @@ from billing.customers.secret import SecretGuard, SecretKeyChanged
 from billing.customers.service import Customers
 from billing.customers.vault import Vault
 from billing.health.service import Health
+from billing.imports.service import Imports
 from billing.jobs.service import Jobs
 from billing.keys.service import ApiKeys
 from billing.merges.service import Merges
 from billing.messages.sealing import MessageVault
 from billing.messages.service import Messages
 from billing.messages.templates import Templates
+from billing.operators.service import OperatorLog
+from billing.periods.service import Periods
 from billing.persons.service import Persons
 from billing.programs.book import ProgramBook
 from billing.programs.service import Programs
@@ -48,10 +56,12 @@ from billing.receipts.checkout import Checkout
 from billing.receipts.service import Sales
 from billing.redemptions.service import Redemptions
 from billing.returns.service import Returns
+from billing.revenue.service import Revenue
 from billing.scenarios.service import Events
 from billing.scenarios.store import FirstPurchases
 from billing.scenarios.waiting import WaitingScenarios
 from billing.simulations.service import Simulations
+from billing.transfers.service import Transfers
 from billing.verifications.model import Rules
 from billing.verifications.redeeming import RedemptionCodes
 from billing.verifications.service import Verifications
@@ -99,6 +109,11 @@ class Services:
     redemptions: Redemptions
     returns: Returns
     adjustments: Adjustments
+    adjustment_approvals: AdjustmentApprovals
+    transfers: Transfers
+    approvals: Approvals
+    imports: Imports
+    operators: OperatorLog
     batches: Batches
     waker: Waker
     jobs: Jobs
@@ -115,6 +130,10 @@ class Services:
     waiting_scenarios: WaitingScenarios
     work: Work
     work_sampler: WorkSampler
+    audits: AuditReader
+    audit_sampler: AuditSampler
+    periods: Periods
+    revenue: Revenue
     zone: ZoneInfo
 
     def by_class(self) -> Mapping[type, Any]:
@@ -138,10 +157,12 @@ class Services:
         await self.ledger.start()
         await self.sampler.start()
         await self.work_sampler.start()
+        await self.audit_sampler.start()
         try:
             yield
         finally:
             await self.ledger.close()
+            await self.audit_sampler.stop()
             await self.work_sampler.stop()
             await self.work.close()
             await self.sampler.stop()
@@ -211,7 +232,15 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         timezone=timezone,
         grace=settings.return_grace,
     )
-    adjustments = Adjustments(ledger, directory, settings.timezone)
+    adjustments = Adjustments(
+        ledger, directory, settings.timezone, settings.adjustment_approval_points
+    )
+    approvals = Approvals(database, clock)
+    adjustment_approvals = AdjustmentApprovals(ledger, adjustments, approvals)
+    transfers = Transfers(
+        ledger, directory, approvals, settings.timezone, settings.transfer_approval_points
+    )
+    periods = Periods(database, ledger, settings.timezone)
     metrics = Metrics()
     work = make_work(settings, database, clock)
     waker = Waker(settings.redis_url)
@@ -233,6 +262,18 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
     rules = Rules.of(settings)
     messages = Messages(database, MessageVault(settings.secret_key, vault), clock=clock)
     sms_vault, fleet = SmsVault(settings.secret_key), fleet_of(settings)
+    audits = AuditReader(database)
+    imports = Imports(
+        database,
+        directory,
+        jobs,
+        approvals,
+        clock,
+        zone=settings.timezone,
+        limit=settings.adjustment_approval_points,
+    )
+    for kind in (adjustment_approvals, transfers, CampaignApprovals(campaigns), imports):
+        approvals.register(kind)
     return Services(
         settings=settings,
         database=database,
@@ -268,6 +309,11 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         redemptions=redemptions,
         returns=returns,
         adjustments=adjustments,
+        adjustment_approvals=adjustment_approvals,
+        transfers=transfers,
+        approvals=approvals,
+        imports=imports,
+        operators=OperatorLog(database, clock),
         batches=Batches(ledger, catalog, directory, sales, redemptions, returns, adjustments),
         webhooks=Webhooks(database, Seals(settings.secret_key), guard_of(settings), clock=clock),
         events=Events(
@@ -286,6 +332,10 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         lists=Lists(campaigns, directory),
         work=work,
         work_sampler=WorkSampler(metrics, work),
+        audits=audits,
+        audit_sampler=AuditSampler(metrics, audits, clock),
+        periods=periods,
+        revenue=Revenue(database, ledger, periods, settings.timezone),
         zone=settings.timezone,
     )
 

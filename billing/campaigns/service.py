@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billing.approvals import store as approvals
 from billing.campaigns import store
 from billing.campaigns.approval import Approval
 from billing.campaigns.definition import (
@@ -30,7 +31,7 @@ from billing.campaigns.naming import check_audience
 from billing.campaigns.preview import KIND, PreviewParameters
 from billing.campaigns.programs import find_program
 from billing.campaigns.schedule import Once
-from billing.campaigns.schemas import CampaignIn, CampaignPatch, DefinitionIn
+from billing.campaigns.schemas import CampaignIn, CampaignPatch, DefinitionIn, PreviewOut
 from billing.catalog.service import Catalog
 from billing.common.auth import Principal
 from billing.common.db import Database
@@ -40,8 +41,11 @@ from billing.jobs.service import Jobs
 from billing.programs.limits import HOUSE
 from billing.programs.store import begin_counter
 from ledger.group import Clock
+from ledger.ids import uuid7
 
 Wake = Callable[[], None]
+_KIND = "campaign"
+"""Of approvals; `campaigns.foureyes` registers it."""
 
 
 class Campaigns:
@@ -143,6 +147,8 @@ class Campaigns:
             if terms.budget is not None:
                 await begin_counter(tx, HOUSE, counter_of(code))
             needed = self._approval.is_needed(terms, preview)
+            if needed:
+                await approvals.ask(tx, _asked(code, definition, preview), principal, self._clock())
             await store.change(
                 tx, code, state="waiting_approval" if needed else "scheduled", hands=hands,
                 submitted_by=principal.name, submitted_at=self._clock(), next_run_at=first,
@@ -165,6 +171,7 @@ class Campaigns:
                 tx, code, state="scheduled", approved_by=principal.name,
                 approved_at=self._clock(), next_run_at=first,
             )  # fmt: skip
+            await approvals.decide_of(tx, _KIND, code, "done", principal, self._clock())
         self._wake()
         return await self.read(code, principal)
 
@@ -181,6 +188,7 @@ class Campaigns:
                 tx, code, state="draft", next_run_at=None, submitted_by=None, submitted_at=None,
                 approved_by=None, approved_at=None,
             )  # fmt: skip
+            await approvals.decide_of(tx, _KIND, code, "withdrawn", principal, self._clock())
         return await self.read(code, principal)
 
     async def pause(self, code: str, principal: Principal) -> Campaign:
@@ -202,6 +210,7 @@ class Campaigns:
         """End it for good. What was given stays given; a worker counts it and closes the run."""
         async with self._acting(code, "cancel", principal) as (tx, _):
             await store.change(tx, code, state="cancelled", next_run_at=None)
+            await approvals.decide_of(tx, _KIND, code, "withdrawn", principal, self._clock())
         self._wake()
         return await self.read(code, principal)
 
@@ -275,6 +284,12 @@ class Campaigns:
         if campaign is None:
             raise _unknown(code)
         return campaign
+
+
+def _asked(code: str, definition: DefinitionIn, preview: PreviewOut) -> approvals.Asked:
+    summary = f"Campaign {code}: {preview.points} points to {preview.customers} customers a run"
+    content = {"campaign": code, "definition": stored(definition), "points": preview.points}
+    return approvals.Asked(id=uuid7(), kind=_KIND, subject=code, summary=summary, content=content)
 
 
 def _unknown(code: str) -> NotFound:

@@ -24,6 +24,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, cast
+from uuid import UUID
 
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
@@ -35,9 +36,16 @@ from billing.common.answer import Answer
 from billing.common.auth import NOBODY, Authenticator, Principal, Role
 from billing.common.body import pass_over, read_body, read_raw
 from billing.common.decoding import decode_body, decode_query
-from billing.common.errors import FieldError, IdempotencyKeyMissing, ValidationFailed
+from billing.common.errors import (
+    FieldError,
+    Forbidden,
+    IdempotencyKeyMissing,
+    NotFound,
+    Problem,
+    ValidationFailed,
+)
 from billing.common.problems import as_problem, problem_answer
-from billing.common.wire import composed
+from billing.common.wire import composed, encode
 
 S = TypeVar("S")
 B = DefaultTypeVar("B", default=None)
@@ -94,6 +102,7 @@ class Operation:
     examples: Mapping[str, Any]
     ndjson: bool
     raw_bytes: int
+    files: tuple[str, ...]
     patience_s: float
     limited: bool
 
@@ -113,16 +122,17 @@ def operation(
     examples: Mapping[str, Any] | None = None,
     ndjson: bool = False,
     raw_bytes: int = 0,
+    files: tuple[str, ...] = (),
     patience_s: float = deadline.PATIENCE_S,
     limited: bool = False,
 ) -> Callable[[Handler], Operation]:
     """Declare an operation; see the module.
 
     `path` names its parameters in braces. `conflicts` are the 409 codes it may give. `ndjson`
-    takes a list's items a line each, too. `examples` are bodies by name, for the documentation.
-    `raw_bytes`: the body is of any type, at most so long, and only `Call.raw` has it. `limited`
-    may be refused as 429. `patience_s` is how long the caller waits once the body is in; then it
-    hears 503.
+    takes a list's items a line each, too. `files` are media types it may answer with beside JSON.
+    `examples` are bodies by name, for the documentation. `raw_bytes`: the body is of any type, at
+    most so long, and only `Call.raw` has it. `limited` may be refused as 429. `patience_s` is how
+    long the caller waits once the body is in; then it hears 503.
     """
 
     def declare(handler: Handler) -> Operation:
@@ -142,11 +152,32 @@ def operation(
             examples=examples or {},
             ndjson=ndjson,
             raw_bytes=raw_bytes,
+            files=files,
             patience_s=patience_s,
             limited=limited,
         )
 
     return declare
+
+
+class Operators(Protocol):
+    """Writes down what operators do: `billing.operators`."""
+
+    def concerns(self, principal: Principal) -> bool: ...
+
+    async def begin(
+        self,
+        principal: Principal,
+        operation: str,
+        path: Mapping[str, str],
+        *,
+        request_id: str,
+        idempotency_key: str | None,
+        raw: bytes,
+        before: bytes,
+    ) -> UUID: ...
+
+    async def end(self, action: UUID, operation: str, status: int, content: bytes) -> None: ...
 
 
 class Observer(Protocol):
@@ -162,6 +193,9 @@ class Runtime:
     authenticator: Authenticator
     services: Mapping[type, Any]
     max_body_bytes: int
+    operators: Operators | None = None
+    readers: Mapping[str, Handler] = field(default_factory=dict)
+    """What reads the state of a thing, by the path of its address."""
     observer: Callable[[str, str], Observer] = field(default=lambda method, path: lambda *_: None)
 
 
@@ -201,6 +235,9 @@ def _runner(
     limit = declared.raw_bytes or runtime.max_body_bytes
     read = read_raw if declared.raw_bytes else partial(read_body, ndjson=declared.ndjson)
     keys, services = runtime.authenticator, runtime.services
+    operators = runtime.operators if _is_logged(declared) else None
+    reader = _reader_of(declared, runtime.readers)
+    name = f"{declared.method} {declared.path}"
     may, body_type, query_type = declared.may, declared.body, declared.query
 
     async def run(
@@ -237,7 +274,26 @@ def _runner(
         )
         # A little later than whoever waits inside: they know better what to say.
         async with asyncio.timeout(deadline.left() + _GRACE_S):
-            return await declared.handler(call)
+            if operators is None or not operators.concerns(principal):
+                return await declared.handler(call)
+            action = await operators.begin(
+                principal,
+                name,
+                call.path,
+                request_id=request_id,
+                idempotency_key=key or None,
+                raw=raw,
+                before=await _state(reader, call),
+            )
+            try:
+                answer = await declared.handler(call)
+            except Exception as error:
+                status = error.status if isinstance(error, Problem) else 500
+                told = encode({"detail": str(error)}) if isinstance(error, Problem) else b""
+                await operators.end(action, name, status, told)
+                raise
+            await operators.end(action, name, answer.status, answer.content)
+            return answer
 
     return run
 
@@ -251,6 +307,37 @@ def _refuse_repeated(headers: Iterable[tuple[bytes, bytes]]) -> None:
     ]
     if faults:
         raise ValidationFailed(faults)
+
+
+_TILL_ALIKE = frozenset(("/v1/quotes",))
+"""What moves nothing, and is asked as often as a till asks."""
+
+
+def _is_logged(declared: Operation) -> bool:
+    """What changes something, unless it is a till's: that stands in the ledger, with its key."""
+    if declared.method == "GET" or declared.may is None or declared.path in _TILL_ALIKE:
+        return False
+    return not (declared.idempotent and "pos" in declared.may) or declared.path == "/v1/batches"
+
+
+def _reader_of(declared: Operation, readers: Mapping[str, Handler]) -> Handler | None:
+    """Who reads what an operation is about: `/v1/campaigns/{code}` of `…/{code}/approve`."""
+    path = declared.path
+    while "{" in path:
+        if path in readers:
+            return readers[path]
+        path = path.rpartition("/")[0]
+    return None
+
+
+async def _state(reader: Handler | None, call: Call[Any, Any]) -> bytes:
+    """What an operation is about as it is before; nothing when it is not there yet."""
+    if reader is None:
+        return b""
+    try:
+        return (await reader(call)).content
+    except (NotFound, Forbidden, ValidationFailed):
+        return b""
 
 
 def _path(parameters: Mapping[str, str]) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
+from datetime import time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
@@ -91,6 +92,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts of SMS gateways that may be called though their addresses are not of the internet."""
     default_region: str
     """Country of phones written without a code, ISO 3166."""
+    seal_key: bytes
+    """32 bytes that sign checkpoints of the ledger; empty: made from the secret key."""
+    checkpoint_file: Path | None
+    """Where checkpoints are also written, a line each; None: nowhere."""
+    audit_at: time | None
+    """When the nightly audit begins, in the chain's time zone; None: it does not."""
+    adjustment_approval_points: int
+    """Adjustments by hand of more, in 1/100 points, need a second person."""
+    transfer_approval_points: int
+    """Transfers by hand of more, in 1/100 points, need a second person."""
     log_level: str
 
     def __repr__(self) -> str:
@@ -158,6 +169,17 @@ def load_settings(environ: Mapping[str, str], *, needs: Collection[str] = ()) ->
         sms_allow_http=read("BONUS_SMS_ALLOW_HTTP", "no", values.yes_or_no, "yes"),
         sms_allowed_hosts=read(
             "BONUS_SMS_ALLOWED_HOSTS", "", values.hosts, "gateway.internal,10.0.0.6"
+        ),
+        seal_key=read("BONUS_SEAL_KEY", "", values.secret, SECRET_EXAMPLE),
+        checkpoint_file=read(
+            "BONUS_CHECKPOINT_FILE", "", values.optional_path, "/mnt/vault/checkpoints.ndjson"
+        ),
+        audit_at=read("BONUS_AUDIT_AT", "03:30", values.time_of_day, "03:30"),
+        adjustment_approval_points=read(
+            "BONUS_ADJUSTMENT_APPROVAL_POINTS", "100000.00", parse_amount, "100000.00"
+        ),
+        transfer_approval_points=read(
+            "BONUS_TRANSFER_APPROVAL_POINTS", "0.00", parse_amount, "0.00"
         ),
         log_level=read("BONUS_LOG_LEVEL", "info", values.log_level, "info"),
     )

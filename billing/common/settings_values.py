@@ -9,6 +9,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
+from datetime import time
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, get_args
 from urllib.parse import SplitResult, parse_qs, urlsplit
@@ -20,6 +21,7 @@ _PERIOD = re.compile(
     r"P(?=[1-9])([0-9]{1,2}Y)?([0-9]{1,2}M)?([0-9]{1,3}W)?([0-9]{1,4}D)?", re.ASCII
 )
 _LIMIT = re.compile(r"([a-z]+)=([0-9]{1,9}(?:\.[0-9]{1,2})?)/([0-9]{1,4})(m|h|d)", re.ASCII)
+_TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.ASCII)
 LOG_LEVELS = ("debug", "info", "warning", "error")
 SECRET_BYTES = 32
@@ -49,6 +51,19 @@ def text(value: str) -> str:
 
 def path(value: str) -> Path:
     return Path(value).expanduser().absolute()
+
+
+def optional_path(value: str) -> Path | None:
+    return path(value) if value else None
+
+
+def time_of_day(value: str) -> time | None:
+    """`03:30`, or `off` as None."""
+    if value == "off":
+        return None
+    if not _TIME_OF_DAY.fullmatch(value):
+        raise ValueError("must be a time of day such as 03:30, or off")
+    return time.fromisoformat(value)
 
 
 def between(low: int, high: int) -> Callable[[str], int]:

@@ -7,22 +7,24 @@ never skipped, it is waited for. Nothing here asks what time it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.common.db import Database
 from billing.events.journal import Entry, Movement, events_of
 from billing.events.model import Event
+from ledger.load import Connection
 
 ADVISORY_CLASS = 0x62_65_76
 """Advisory locks of consumers: ("bev", hash of the name)."""
 
 NEWS_TIMEOUT_S = 5.0
+CHUNK = 1000
 
 _LEAD = text("SELECT pg_try_advisory_xact_lock(:class, hashtext(:consumer))")
 
@@ -35,7 +37,7 @@ FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'ena
 that is behind the cursor, for every chunk anew, when there is much of it."""
 
 NEWS = """
-SELECT c.xid IS NULL OR c.xid >= pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+SELECT c.xid IS NULL OR c.xid > ledger.horizon()
     OR greatest((SELECT max(xid) FROM ledger.transactions),
                 (SELECT max(xid) FROM billing.events)) > c.xid
 FROM (SELECT $1::text AS name) AS one
@@ -44,7 +46,7 @@ LEFT JOIN billing.event_cursors c ON c.consumer = one.name
 
 _POSITION = text("""
 SELECT (SELECT xid FROM billing.event_cursors WHERE consumer = :consumer),
-       pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1
+       ledger.horizon()
 """)
 
 _PLACE_OF = "(SELECT xid FROM {} WHERE xid > :after AND xid <= :until ORDER BY xid {})"
@@ -90,7 +92,7 @@ ON CONFLICT (consumer) DO UPDATE SET xid = excluded.xid, moved_at = excluded.mov
 
 _BEGIN = text("""
 INSERT INTO billing.event_cursors (consumer, xid, moved_at)
-VALUES (:consumer, pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1, :now)
+VALUES (:consumer, ledger.horizon(), :now)
 ON CONFLICT (consumer) DO NOTHING
 """)
 
@@ -143,6 +145,30 @@ async def read(tx: AsyncConnection, after: int, until: int) -> list[Event]:
     return told
 
 
+async def events_between(
+    connection: Connection, after: int, until: int
+) -> AsyncIterator[list[Event]]:
+    """The events of commits after `after` up to `until`, some at a time, for whoever has a
+    connection of his own and a transaction on it."""
+    bound_sql, events_sql = (_positional(str(one)) for one in (BOUND, _EVENTS))
+    journal_sql = _positional(JOURNAL)
+    while after < until:
+        end = await connection.fetchval(bound_sql, after, until, CHUNK - 1)
+        told = list(_of_journal(await connection.fetch(journal_sql, after, end)))
+        for event_id, kind, at, customer, data, xid in await connection.fetch(
+            events_sql, after, end
+        ):
+            told.append(Event(event_id, kind, at, customer, data.encode(), xid))
+        yield told
+        after = end
+
+
+def _positional(query: str) -> str:
+    for number, name in enumerate((":after", ":until", ":skipped"), 1):
+        query = query.replace(name, f"${number}")
+    return query
+
+
 async def move(tx: AsyncConnection, consumer: str, xid: int, now: datetime) -> None:
     await tx.execute(_MOVE, {"consumer": consumer, "xid": xid, "now": now})
 
@@ -158,7 +184,7 @@ async def oldest_waiting(database: Database, consumer: str) -> datetime | None:
     return rows[0][0] if rows else None
 
 
-def _of_journal(rows: Iterable[Row[Any]]) -> Iterator[Event]:
+def _of_journal(rows: Iterable[Iterable[Any]]) -> Iterator[Event]:
     for head, postings in groupby(map(tuple, rows), key=lambda row: row[:_WIDTH]):
         values: tuple[Any, ...] = (*head, [Movement(*row[_WIDTH:]) for row in postings])
         yield from events_of(Entry(*values))

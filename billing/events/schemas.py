@@ -238,6 +238,16 @@ class CampaignFinished(Data, frozen=True, kw_only=True):
     finished_at: Time
 
 
+class LedgerCheckpoint(Data, frozen=True, kw_only=True):
+    """The heads of the ledger's chains were signed. Keep it where nobody of the house can change
+    it: `document` is the signed text (JSON), `signature` and `public_key` are Ed25519 in hex."""
+
+    TYPE: ClassVar[str] = "ledger.checkpoint"
+    document: str
+    signature: str
+    public_key: str
+
+
 class WebhookTest(Data, frozen=True, kw_only=True):
     """Somebody asked for a test of a webhook subscription. Nothing happened."""
 
@@ -265,6 +275,7 @@ DATA: dict[str, type[Data]] = {
         ConsentWithdrawn,
         ProgramPublished,
         CampaignFinished,
+        LedgerCheckpoint,
         WebhookTest,
     )
 }

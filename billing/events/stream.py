@@ -31,8 +31,8 @@ class CursorAhead(Exception):
     def __init__(self, consumer: str, cursor: int, horizon: int) -> None:
         super().__init__(
             f"The consumer {consumer!r} has read up to transaction {cursor}, but this server has "
-            f"only come to {horizon}: the database was restored into a new server. Stop it, run "
-            f"`pg_resetwal --next-transaction-id` with a number above {cursor}, and start it again."
+            f"only come to {horizon}: the database was restored into a new server. Run "
+            "`bonus migrate`, which lets the journal go on in its order."
         )
 
 

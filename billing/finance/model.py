@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import asyncpg
+
 from billing.balances.model import receipt_of
 from billing.common.money import format_amount
 from billing.finance.schemas import (
@@ -15,28 +17,18 @@ from billing.finance.schemas import (
     LedgerPostingOut,
     MovementOut,
     TransactionOut,
-    TrialRowOut,
 )
 from ledger.model import Posting, Transaction
-from ledger.totals import AccountTotal, Dimension
 
 
-def trial_row(total: AccountTotal, by: Sequence[Dimension]) -> TrialRowOut:
-    """A row of the trial balance with the dimensions that were asked for."""
-    return TrialRowOut(
-        account=total.account,
-        debit=format_amount(total.debit),
-        credit=format_amount(total.credit),
-        balance=format_amount(total.credit - total.debit),
-        **dict(zip(by, total.dimensions, strict=True)),
-    )
-
-
-def listed_posting(row: tuple[Any, ...], zone: ZoneInfo) -> LedgerPostingOut:
-    """A row of `ledger.totals.list_postings`."""
-    transaction_id, _, customer_id, version, seq, occurred_at, recorded_at, *posting = row
+def listed_posting(row: tuple[Any, ...], head: asyncpg.Record, zone: ZoneInfo) -> LedgerPostingOut:
+    """A row of `ledger.listing`, with the head of its transaction."""
+    customer_id, version, seq, occurred_at, recorded_at, *posting = row
     return LedgerPostingOut(
-        transaction_id=transaction_id,
+        transaction_id=head["id"],
+        transaction_kind=head["kind"],
+        receipt=receipt_of(head["source"]),
+        author=head["author"],
         customer_id=customer_id,
         version=version,
         occurred_at=occurred_at.astimezone(zone),

@@ -2,108 +2,239 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from billing.balances.schemas import BIGGEST, QueryInstant
-from billing.common.errors import ValidationFailed
-from billing.common.wire import MAX_PAGE, Code
-from ledger.flows import Account, Bucket
-from ledger.totals import DIMENSIONS, Dimension
+from billing.balances.schemas import BIGGEST
+from billing.common.wire import MAX_PAGE, Amount
+from billing.finance.query import Dimension, FileQuery, ReportQuery
+from ledger.flows import Account
+from ledger.selection import Movement, TimeAxis
 
-CURSOR_KEY: tuple[Any, ...] = (
-    Annotated[int, msgspec.Meta(ge=0, le=BIGGEST)],
+_LATEST_US = 10**16
+_POSTING: tuple[Any, ...] = (
     UUID,
     Annotated[int, msgspec.Meta(ge=1, le=BIGGEST)],
     Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)],
 )
-"""Where a posting stands: `ledger.totals.PostingKey`."""
-
-
-class Filters(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which postings; what is left out does not restrict. Shared by the list and its totals."""
-
-    account: Account | None = None
-    customer_id: UUID | None = None
-    channel: Code | None = None
-    store: Code | None = None
-    product_group: Code | None = None
-    program: Code | None = None
-    bucket: Bucket | None = None
-    known_at: QueryInstant | None = None
+CURSOR_KEY: tuple[Any, ...] = (Annotated[int, msgspec.Meta(ge=0, le=BIGGEST)], *_POSTING)
+"""Where a posting stands: `ledger.listing.WrittenKey`."""
+ENTRY_KEY: tuple[Any, ...] = (
+    Annotated[int, msgspec.Meta(ge=0, le=_LATEST_US)],
+    *_POSTING,
+    Annotated[int, msgspec.Meta(ge=-BIGGEST, le=BIGGEST)],
+)
+"""`ledger.listing.PostingKey`, its time in microseconds since 1970, and the balance after it."""
 
 
 class TrialBalanceQuery(
-    Filters, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}
+    ReportQuery, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}
 ):
-    """`by`: dimensions with commas between them. All times are inclusive."""
+    """Without any time: all there is; with `known_at` alone both times are that."""
 
-    from_: QueryInstant | None = None
-    as_of: QueryInstant | None = None
-    by: Annotated[
-        str,
-        msgspec.Meta(
-            max_length=200,
-            examples=["channel,store"],
-            description=f"Any of {', '.join(DIMENSIONS)}, with commas between them.",
-        ),
-    ] = ""
-
-    def dimensions(self) -> tuple[Dimension, ...]:
-        """What `by` names, in its order. Raises ValidationFailed."""
-        names = [name.strip() for name in self.by.split(",")] if self.by.strip() else []
-        known: dict[str, Dimension] = {name: name for name in DIMENSIONS}
-        if not known.keys() >= set(names):
-            raise ValidationFailed.at("/query/by", f"must be any of {', '.join(DIMENSIONS)}")
-        if len(set(names)) < len(names):
-            raise ValidationFailed.at("/query/by", "names a dimension twice")
-        return tuple(known[name] for name in names)
+    account: Account | None = None
 
 
-class PostingsQuery(Filters, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}):
-    """When it happened: from `from` on, and before `to`."""
+class LiabilityQuery(
+    ReportQuery, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}
+):
+    """Without `from` nothing is an opening; without an end all there is counts."""
 
-    from_: QueryInstant | None = None
-    to: QueryInstant | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = 100
+
+class ProgramsQuery(
+    ReportQuery, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}
+):
+    """`by` further dimensions than the program."""
+
+    point_value: Annotated[
+        Amount,
+        msgspec.Meta(description="What a point is worth in money, for the costs."),
+    ] = msgspec.field(default_factory=lambda: Amount(100))
+
+
+Step = Literal["day", "month", "quarter", "year"]
+
+
+class AgeingQuery(ReportQuery, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}):
+    """`step`: into what periods of expiry the points are put."""
+
+    step: Step = "month"
+
+
+_LIMIT = Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)]
+
+
+class PostingsQuery(FileQuery, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}):
+    """`movement`: only what that column of the roll-forward adds up."""
+
+    account: Account | None = None
+    movement: Movement | None = None
+    limit: _LIMIT = 100
     cursor: str | None = None
 
 
-class TrialRowOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """`debit`: what left the account; `credit`: what arrived; `balance`: credit less debit.
+class EntriesQuery(FileQuery, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}):
+    """Without `account`: all that is owed to customers, as their statements have it."""
 
-    A dimension is there when it was asked for; null: the posting has none.
+    account: Account | None = None
+    limit: _LIMIT = 100
+    cursor: str | None = None
+
+
+class _RowOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A dimension is there when it was asked for; null: the postings have none.
+
+    `postings` lists what the row adds up: a path with a query. Totals have neither.
     """
+
+    channel: str | UnsetType | None = UNSET
+    store: str | UnsetType | None = UNSET
+    store_group: str | UnsetType | None = UNSET
+    product_group: str | UnsetType | None = UNSET
+    program: str | UnsetType | None = UNSET
+    program_version: int | UnsetType | None = UNSET
+    bucket: str | UnsetType | None = UNSET
+    postings: str | UnsetType = UNSET
+
+
+class TrialRowOut(_RowOut, forbid_unknown_fields=True, kw_only=True):
+    """`debit`: what left the account; `credit`: what arrived; `balance`: credit less debit."""
 
     account: Account
     debit: str
     credit: str
     balance: str
-    channel: str | UnsetType | None = UNSET
-    store: str | UnsetType | None = UNSET
-    product_group: str | UnsetType | None = UNSET
-    program: str | UnsetType | None = UNSET
-    bucket: str | UnsetType | None = UNSET
 
 
-class TrialTotalsOut(msgspec.Struct):
+class TrialTotalsOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     debit: str
     credit: str
 
 
-class TrialBalanceOut(
+class LiabilityRowOut(_RowOut, forbid_unknown_fields=True, kw_only=True):
+    """opening + accrued - redeemed - expired + adjusted + transferred = closing, in points.
+
+    `accrued` is net of what returned goods took back, `redeemed` of what they restored;
+    `activated` became available and moved nothing. available + deferred + held + debt = closing;
+    a debt has a minus. Add `&movement=` and a column's name to `postings` for what it adds up.
+    """
+
+    opening: str
+    accrued: str
+    activated: str
+    redeemed: str
+    expired: str
+    adjusted: str
+    transferred: str
+    closing: str
+    available: str
+    deferred: str
+    held: str
+    debt: str
+
+
+class ProgramRowOut(_RowOut, forbid_unknown_fields=True, kw_only=True):
+    """In points: what was given in the period and what became of it, and what is `outstanding` at
+    its end; in money: what the redeemed ones cost, and what the outstanding ones are worth.
+    `redemption_rate`: redeemed over issued, both net; null when nothing was issued."""
+
+    issued: str
+    revoked: str
+    redeemed: str
+    restored: str
+    expired: str
+    adjusted: str
+    transferred: str
+    outstanding: str
+    cost: str
+    outstanding_value: str
+    postings_count: int
+    redemption_rate: str | UnsetType | None = UNSET
+
+
+class AgeingRowOut(_RowOut, forbid_unknown_fields=True, kw_only=True):
+    """What is owed, together the closing of the roll-forward. `expires`: the first day of the
+    period the points expire in; null: never."""
+
+    expires: date | UnsetType | None = UNSET
+
+    available: str
+    deferred: str
+    held: str
+    debt: str
+    total: str
+
+
+class _ReportOut(
     msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}
 ):
+    """`filters`: what else restricts it."""
+
     from_: datetime | None
+    to: datetime | None
     as_of: datetime | None
     known_at: datetime | None
+    time: TimeAxis
+    filters: dict[str, str]
     by: list[Dimension]
+
+
+class TrialBalanceOut(_ReportOut, forbid_unknown_fields=True, kw_only=True):
     rows: list[TrialRowOut]
     totals: TrialTotalsOut
+
+
+class LiabilityOut(_ReportOut, forbid_unknown_fields=True, kw_only=True):
+    rows: list[LiabilityRowOut]
+    totals: LiabilityRowOut
+
+
+class ProgramsOut(_ReportOut, forbid_unknown_fields=True, kw_only=True):
+    rows: list[ProgramRowOut]
+    totals: ProgramRowOut
+
+
+class AgeingOut(_ReportOut, forbid_unknown_fields=True, kw_only=True):
+    rows: list[AgeingRowOut]
+    totals: AgeingRowOut
+
+
+class EntryOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A posting as its account sees it: what left (`debit`), what arrived (`credit`), where from
+    or to, and the balance after it."""
+
+    occurred_at: datetime
+    recorded_at: datetime
+    transaction_id: UUID
+    customer_id: UUID
+    version: int
+    seq: int
+    transaction_kind: str
+    kind: str
+    counter_account: Account
+    receipt: str | None
+    program: str | None
+    program_version: int | None
+    channel: str | None
+    store: str | None
+    product_group: str | None
+    bucket: str
+    author: str | None
+    debit: str
+    credit: str
+    balance: str
+
+
+class EntryPage(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`opening` is the balance before the first of these items."""
+
+    opening: str
+    items: list[EntryOut]
+    next_cursor: str | None
 
 
 class MovementOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -126,7 +257,13 @@ class MovementOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class LedgerPostingOut(MovementOut, forbid_unknown_fields=True, kw_only=True):
+    """`receipt`: the number of the receipt or return it was posted for; `author`: the name of the
+    key that did."""
+
     transaction_id: UUID
+    transaction_kind: str
+    receipt: str | None
+    author: str | None
     customer_id: UUID
     version: int
     occurred_at: datetime

@@ -1,76 +1,174 @@
-"""What finance asks the ledger: sums, the postings behind them, single transactions."""
+"""What finance asks the ledger: reports, the postings behind them, single transactions."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import os
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from billing.common.answer import Answer, FileAnswer
 from billing.common.auth import Principal
-from billing.common.errors import NotFound, ValidationFailed
+from billing.common.errors import NotFound
 from billing.common.money import format_amount
-from billing.common.wire import page
-from billing.finance.model import listed_posting, local, trial_row, whole_transaction
-from billing.finance.schemas import (
-    Filters,
-    PostingsQuery,
-    TransactionOut,
-    TrialBalanceOut,
-    TrialBalanceQuery,
-    TrialTotalsOut,
-)
-from ledger import reads, totals
+from billing.common.wire import encode_cursor, page
+from billing.finance import store
+from billing.finance.entries import entries, opening_balance
+from billing.finance.files import MEDIA_TYPES, write_file
+from billing.finance.model import listed_posting, local, whole_transaction
+from billing.finance.query import DIMENSIONS, PeriodFilters, ReportQuery, opening_of
+from billing.finance.reports import Reports
+from billing.finance.schemas import EntriesQuery, PostingsQuery, TransactionOut
+from billing.finance.table import Table, document
+from ledger import reads
+from ledger.listing import PostingKey, WrittenKey, page_of_written
 from ledger.model import Transaction
+from ledger.selection import Movement, Selection
 from ledger.service import Ledger
-from ledger.totals import PostingKey, Selection
+from ledger.sums import snapshot
 
-MAX_ROWS = 50_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = timedelta(microseconds=1)
+_POSTINGS = "/v1/ledger/postings"
 
 
-async def trial_balance(
-    ledger: Ledger, principal: Principal, query: TrialBalanceQuery, zone: ZoneInfo
-) -> TrialBalanceOut:
-    """Debits and credits of every account, by the dimensions that `query.by` names."""
-    by = query.dimensions()
-    as_of = query.as_of or query.known_at
-    found = await totals.trial_balance(ledger, _selection(principal, query, query.from_, as_of), by)
-    if len(found) > MAX_ROWS:
-        raise ValidationFailed.at(
-            "/query/by",
-            f"gives more than {MAX_ROWS} rows; name fewer dimensions, or one store or program",
-        )
-    return TrialBalanceOut(
-        from_=local(query.from_, zone),
-        as_of=local(as_of, zone),
-        known_at=local(query.known_at, zone),
-        by=list(by),
-        rows=[trial_row(total, by) for total in found],
-        totals=TrialTotalsOut(
-            format_amount(sum(total.debit for total in found)),
-            format_amount(sum(total.credit for total in found)),
-        ),
+async def answer_report(table: Table, query: ReportQuery, zone: ZoneInfo) -> Answer:
+    """A report as its query wants it: JSON, or a file."""
+    if query.format != "json":
+        return await answer_file(table, query.format, zone)
+    rows = [row async for chunk in table.chunks for row in chunk]
+    names = [column.name for column in table.columns]
+    made = [
+        {**document(row, table.columns, zone), "postings": _behind(query, names, row)}
+        for row in rows
+    ]
+    return Answer.json(
+        {
+            "from": local(query.from_, zone),
+            "to": local(query.to, zone),
+            "as_of": local(query.as_of, zone),
+            "known_at": local(query.known_at, zone),
+            "time": query.time,
+            "filters": _others(table),
+            "by": list(query.dimensions()),
+            "rows": made,
+            "totals": _totals(table),
+        }
     )
+
+
+def _totals(table: Table) -> dict[str, Any]:
+    """The sums of all rows; zero when there is none. Balances of accounts add up to nothing."""
+    adds = [column for column in table.columns if column.kind in ("amount", "count")]
+    names = [column.name for column in table.columns]
+    return {
+        column.name: _total(
+            table.totals[names.index(column.name)] if table.totals else 0, column.kind
+        )
+        for column in adds
+        if (table.report, column.name) != ("trial-balance", "balance")
+    }
+
+
+def _total(value: Any, kind: str) -> Any:
+    return format_amount(value) if kind == "amount" else value
+
+
+def _others(table: Table) -> dict[str, str]:
+    times = ("from", "to", "as_of", "known_at", "time", "by")
+    return {name: value for name, value in table.filters.items() if name not in times}
+
+
+async def answer_file(table: Table, kind: str, zone: ZoneInfo) -> Answer:
+    """A table as a file, written to disk and sent piece by piece."""
+    handle, name = tempfile.mkstemp(prefix="bonus-report-")
+    file = os.fdopen(handle, "rb")
+    try:
+        await write_file(table, kind, Path(name), zone)
+    except BaseException:
+        file.close()
+        raise
+    finally:
+        # The open file is all that is left of it: whatever becomes of the answer, nothing stays.
+        os.unlink(name)
+    return FileAnswer(file, MEDIA_TYPES[kind], f"{table.report}.{kind}")
+
+
+def _behind(query: ReportQuery, names: Sequence[str], row: Sequence[Any]) -> str:
+    """The list of what a row adds up: the query's filter, and the row's own dimensions."""
+    given: dict[str, Any] = {
+        name.rstrip("_"): value
+        for name in PeriodFilters.__struct_fields__
+        if (value := getattr(query, name)) is not None
+    }
+    for name, value in zip(names, row, strict=True):
+        if name in DIMENSIONS:
+            given[name] = "" if value is None else value
+        elif name == "account":
+            given[name] = value
+    if given["time"] == "occurred_at":
+        del given["time"]
+    return f"{_POSTINGS}?{urlencode({name: _plain(value) for name, value in given.items()})}"
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 async def list_postings(
+    reports: Reports,
     ledger: Ledger,
     principal: Principal,
     query: PostingsQuery,
-    zone: ZoneInfo,
-    after: PostingKey | None,
-) -> dict[str, Any]:
-    """A page of postings in the order they were written."""
-    until = query.to - _INSTANT if query.to is not None else None
-    rows = await totals.list_postings(
-        ledger,
-        _selection(principal, query, query.from_, until),
-        query.limit,
-        after,
+    after: WrittenKey | None,
+) -> Answer:
+    """A page of postings in the order they were written; or all of them, as a file."""
+    movement: Movement | None = query.movement
+    selection = reports.selection(query, principal, account=query.account, movement=movement)
+    if query.format != "json":
+        return await answer_file(
+            reports.postings(query, selection, principal), query.format, reports.zone
+        )
+    async with snapshot(ledger) as connection:
+        rows = await page_of_written(connection, selection, query.limit, after)
+        heads = await store.heads(connection, ((row[1], row[2]) for row in rows))
+    items = [listed_posting(tuple(row)[1:], heads[row[1], row[2]], reports.zone) for row in rows]
+    return Answer.json(page(items, query.limit, *(tuple(rows[-1])[:4] if rows else ())))
+
+
+async def list_entries(
+    reports: Reports,
+    ledger: Ledger,
+    principal: Principal,
+    query: EntriesQuery,
+    after: tuple[int, UUID, int, int, int] | None,
+) -> Answer:
+    """A page of a general ledger with the running balance; or all of it, as a file."""
+    if query.format != "json":
+        table = reports.general_ledger(query, principal)
+        return await answer_file(table, query.format, reports.zone)
+    selection: Selection = reports.entries(query, principal)
+    async with snapshot(ledger) as connection:
+        if after is None:
+            place, opening = None, await opening_balance(connection, opening_of(selection, query))
+        else:
+            place, opening = _place(after[:4]), after[4]
+        rows, balance, more = await entries(
+            connection, selection, query.limit, place, query.time, opening
+        )
+    columns = reports.entry_columns
+    return Answer.json(
+        {
+            "opening": format_amount(opening),
+            "items": [document(row, columns, reports.zone) for row in rows],
+            "next_cursor": _cursor(more, balance) if more is not None else None,
+        }
     )
-    items = [listed_posting(tuple(row), zone) for row in rows]
-    return page(items, query.limit, *(tuple(rows[-1])[1:5] if rows else ()))
 
 
 async def read_transaction(
@@ -94,20 +192,11 @@ def _places(one: Transaction) -> set[tuple[str | None, str | None]]:
     return {own}
 
 
-def _selection(
-    principal: Principal, filters: Filters, since: datetime | None, as_of: datetime | None
-) -> Selection:
-    """A key bound to a channel or store sees the postings of that channel or store only."""
-    channel, shop = principal.bind(filters.channel, filters.store)
-    return Selection(
-        since=since,
-        as_of=as_of,
-        known_at=filters.known_at,
-        account=filters.account,
-        customer_id=filters.customer_id,
-        channel=channel,
-        store=shop,
-        product_group=filters.product_group,
-        program=filters.program,
-        bucket=filters.bucket,
-    )
+def _cursor(key: PostingKey, *more: int) -> str:
+    moment, customer_id, version, seq = key
+    return encode_cursor((moment - _EPOCH) // _INSTANT, customer_id, version, seq, *more)
+
+
+def _place(after: tuple[int, UUID, int, int]) -> PostingKey:
+    time_us, customer_id, version, seq = after
+    return (_EPOCH + time_us * _INSTANT, customer_id, version, seq)

@@ -15,7 +15,13 @@ from billing.receipts.slip import language_of
 from ledger.service import Ledger
 
 _TAG = "Sales"
-_CONFLICTS = ("receipt_exists", "customer_not_verified", "customer_blocked", "balance_limit")
+_CONFLICTS = (
+    "receipt_exists",
+    "customer_not_verified",
+    "customer_blocked",
+    "balance_limit",
+    "period_closed",
+)
 
 
 def request_of(call: Call[Any, Any], path: str, columns: int = 32) -> SaleRequest:

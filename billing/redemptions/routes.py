@@ -32,6 +32,7 @@ _ENDINGS = ("hold_not_open", "hold_expired")
         "customer_not_verified",
         "customer_blocked",
         "receipt_exists",
+        "period_closed",
         "verification_required",
         "verification_used",
     ),

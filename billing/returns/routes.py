@@ -36,6 +36,7 @@ _EXAMPLE = {
         "points_already_spent",
         "insufficient_points",
         "balance_limit",
+        "period_closed",
     ),
     idempotent=True,
     examples={

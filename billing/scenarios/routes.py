@@ -18,7 +18,13 @@ from billing.scenarios.service import PATH, EventRequest, Events
     may=("pos", "site", "admin"),
     body=EventIn,
     answers={201: EventOut},
-    conflicts=("event_exists", "customer_not_verified", "customer_blocked", "balance_limit"),
+    conflicts=(
+        "event_exists",
+        "customer_not_verified",
+        "customer_blocked",
+        "balance_limit",
+        "period_closed",
+    ),
     idempotent=True,
     examples={
         "birthday": {

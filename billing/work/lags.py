@@ -91,6 +91,16 @@ WHERE finished_at IS NULL AND started_at <= $1
 """,
     ),
     Lag(
+        "sums of reports",
+        3600,
+        """
+SELECT since FROM (
+    SELECT t.recorded_at AS since FROM ledger.transactions t
+    WHERE t.xid >= (SELECT s.xid FROM ledger.rollup_state s)
+    ORDER BY t.xid LIMIT 1000) AS unsummed WHERE since <= $1
+""",
+    ),
+    Lag(
         "events",
         60,
         """
@@ -100,6 +110,18 @@ SELECT one.since FROM billing.event_cursors c, LATERAL (
     UNION ALL
     (SELECT e.occurred_at FROM billing.events e WHERE e.xid > c.xid ORDER BY e.xid LIMIT 1000)
 ) AS one WHERE one.since <= $1
+""",
+    ),
+    Lag(
+        "seals",
+        900,
+        """
+SELECT one.since FROM (
+    SELECT t.recorded_at AS since FROM ledger.transactions t
+    WHERE t.xid > coalesce((
+        SELECT s.until_xid FROM ledger.seals s WHERE s.chain = 'journal'
+        ORDER BY s.number DESC LIMIT 1), -1)
+    ORDER BY t.xid LIMIT 1000) AS one WHERE one.since <= $1
 """,
     ),
     Lag(
@@ -172,6 +194,14 @@ SELECT coalesce((SELECT max(r.finished_at) FROM billing.campaign_runs r WHERE r.
 FROM billing.campaigns c WHERE c.state = 'failed' AND $1::timestamptz IS NOT NULL
 """,
         "Mend what the error says, then resume or cancel each.",
+    ),
+    Failed(
+        "approvals",
+        """
+SELECT decided_at AS since, summary AS error FROM billing.approvals
+WHERE state = 'approved' AND decided_at < $1::timestamptz - interval '5 minutes'
+""",
+        "Approved, and not carried out, for the process died: approve them again.",
     ),
     Failed(
         "webhook deliveries",

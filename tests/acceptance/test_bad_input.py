@@ -32,6 +32,7 @@ NAMES = {
     "card": "no-such",
     "kind": "code",
     "language": "ru",
+    "period": "2001-13",
 }
 
 NO_JSON: dict[str, tuple[bytes, str]] = {

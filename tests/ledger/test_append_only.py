@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from itertools import product
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -13,33 +14,43 @@ import pytest
 from billing.common.embedded.bootstrap import OWNER
 from ledger.commands import Answer, Completion
 from ledger.flows import ACCOUNTS, BUCKETS, FLOWS, KINDS, TRANSACTION_KINDS
+from ledger.seals.store import put_checkpoint
 from ledger.service import Ledger
 from ledger.sql import LANE_SETTINGS
-from ledger.tables import APPEND_ONLY, metadata, set_aside
+from ledger.tables import APPEND_ONLY, FOR_REPORTS, metadata, set_aside
 from tests.conftest import TestDatabase
+from tests.ledger.chains import Chains
 from tests.ledger.conftest import Clock
 from tests.ledger.house import Customer
 
 JOURNAL = [table.name for table in APPEND_ONLY]
 PROJECTIONS = [
-    table.name for table in metadata.sorted_tables if table not in (*APPEND_ONLY, set_aside)
+    table.name
+    for table in metadata.sorted_tables
+    if table not in (*APPEND_ONLY, *FOR_REPORTS, set_aside)
 ]
 CHANGES = {
     "transactions": "UPDATE ledger.transactions SET reason = 'better'",
     "postings": "UPDATE ledger.postings SET amount = 7",
     "idempotency_keys": "UPDATE ledger.idempotency_keys SET status = 200",
     "sources": "UPDATE ledger.sources SET source = 'another'",
+    "seals": "UPDATE ledger.seals SET hash = ''",
+    "checkpoints": "UPDATE ledger.checkpoints SET document = '{}'",
 }
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 @pytest.fixture
-async def one(ledger: Ledger, clock: Clock) -> Customer:
+async def one(ledger: Ledger, clock: Clock, database: TestDatabase, tmp_path: Path) -> Customer:
     """A customer with a row in every table."""
     made = Customer(ledger, clock)
     await made.give(100)
     await made.hold(10, 60)
     await made.redeem(1, key="key", source="receipt", complete=_answer)
+    assert await Chains(database, clock, tmp_path).seal() > 0
+    owner = await connected(database.owner_url)
+    await put_checkpoint(owner, clock(), "{}", b"", b"")
+    await owner.close()
     return made
 
 

@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 
 from ledger import commands as c
-from ledger.audit import Finding, fold, read_customers
+from ledger.audit import fold, read_customers
+from ledger.findings import Finding
 from ledger.model import Transaction
 from ledger.reads import balance_now
 from ledger.rebuild import Rebuilt, rebuild
@@ -204,12 +205,14 @@ async def test_an_inserted_transaction_is_named(
 
 PROJECTIONS = {
     "balance": ("available", "promo", "deferred", "held", "debt", "version"),
-    "lot": ("available", "redeemed", "amount", "occurred_at", "expires_at", "program"),
-    "hold": ("status", "captured", "expires_at", "amounts"),
+    "lot": ("available", "redeemed", "amount", "occurred_at", "expires_at", "program", "store"),
+    "hold": ("status", "captured", "expires_at", "amounts", "channel"),
 }
 OTHER = {
     "status": "'released'",
     "program": "'another'",
+    "store": "'another'",
+    "channel": "'another'",
     "amounts": "ARRAY[1]",
     "occurred_at": "occurred_at - interval '1 day'",
     "expires_at": "coalesce(expires_at, now()) + interval '1 day'",

@@ -12,10 +12,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from ledger.flows import Account
+from ledger.listing import list_postings
 from ledger.model import Transaction
 from ledger.reads import statement
+from ledger.selection import Selection
 from ledger.service import Ledger
-from ledger.totals import Selection, list_postings, trial_balance
+from ledger.totals import trial_balance
 from tests.conftest import TestDatabase
 from tests.ledger.conftest import Clock
 from tests.ledger.house import Customer, assert_clean, lot

@@ -14,8 +14,9 @@ from ledger.errors import Refusal
 from ledger.group import Result
 from ledger.ids import uuid7
 from ledger.model import Transaction
+from ledger.selection import Selection
 from ledger.service import Ledger
-from ledger.totals import Selection, trial_balance
+from ledger.totals import trial_balance
 from tests.conftest import TestDatabase
 from tests.ledger.conftest import Clock
 from tests.ledger.house import Customer, assert_clean, own, processes

@@ -26,11 +26,13 @@ from ledger import commands as c
 from ledger.audit import check, read_some
 from ledger.errors import Refusal
 from ledger.flows import BurnOrder
+from ledger.listing import list_postings
 from ledger.reads import balance_as_of, balance_now, statement
+from ledger.selection import Selection
 from ledger.service import Ledger
 from ledger.state import CustomerState
 from ledger.sweep import post_due
-from ledger.totals import Selection, list_postings, trial_balance
+from ledger.totals import trial_balance
 from tests.conftest import TestDatabase
 from tests.ledger.conftest import Clock
 from tests.ledger.plain import NEVER, No, PlainCustomer

@@ -13,9 +13,11 @@ import pytest
 
 from ledger import commands as c
 from ledger.rebuild import rebuild
+from ledger.screening import read_effects, screen
+from ledger.selection import Selection
 from ledger.service import Ledger
 from ledger.sweep import post_due
-from ledger.totals import Selection, trial_balance
+from ledger.totals import trial_balance
 from tests.conftest import TestDatabase
 from tests.ledger.conftest import Clock
 from tests.ledger.house import Customer, assert_clean, audited, lot
@@ -135,3 +137,32 @@ async def test_the_audit_knows_which_places_are_possible(
     assert [finding.detail for finding in findings] == (
         [] if clean else ["its activate names another channel or store"]
     )
+
+
+async def test_the_quick_look_knows_the_places_of_a_whole_life(
+    one: Customer, clock: Clock, ledger: Ledger, database: TestDatabase
+) -> None:
+    """Whoever it suspects is only looked at again: an audit would be right, and slow."""
+    other = Customer(ledger, clock)
+    await one.accrue(lot(500, active=10, expires=50), **FIRST)
+    await one.accrue(lot(5), **SECOND)
+    await one.do("hold", c.PlaceHold(2, clock.at(30)), **SECOND)
+    clock.seconds = 20
+    await one.redeem(120, **SECOND)
+    await one.transfer(other, 100)
+    clock.seconds = 60
+    await post_due(ledger)
+    superuser = await asyncpg.connect(database.superuser_url)
+    await superuser.execute("SET session_replication_role = replica")
+    effects = await read_effects(superuser)
+    ids = [one.id, other.id]
+    assert (await screen(superuser, ids, effects)).suspects == []
+    for table, where in (("postings", "kind = 'expire'"), ("lots", "true"), ("holds", "true")):
+        undone = superuser.transaction()
+        await undone.start()
+        await superuser.execute(
+            f"UPDATE ledger.{table} SET store = 'm9' WHERE customer_id = $1 AND {where}", one.id
+        )
+        assert (await screen(superuser, ids, effects)).suspects == [one.id], table
+        await undone.rollback()
+    await superuser.close()

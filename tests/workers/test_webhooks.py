@@ -36,7 +36,7 @@ async def receiver(settings: Settings) -> AsyncIterator[Receiver]:
     guard = Guard(plain=True, hosts=frozenset(("127.0.0.1",)))
     async with listening() as made:
         webhooks = Webhooks(database, Seals(settings.secret_key), guard)
-        await webhooks.subscribe(SubscriptionIn(url=made.url, events=["*"]))
+        await webhooks.subscribe(SubscriptionIn(url=made.url, events=["points.*"]))
         yield made
     await database.close()
 

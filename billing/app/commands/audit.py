@@ -6,43 +6,70 @@ import argparse
 import asyncio
 import sys
 import time
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from billing.common.db import connect
+from billing.audits.checkpoints import Line, read_lines
+from billing.audits.model import AuditReport
+from billing.audits.service import Auditor
+from billing.common.db import Database, connect
 from billing.common.settings import Settings
-from ledger.audit import Finding, Report, audit
+from billing.operators.service import OperatorLog
+from integrations.webhooks.auditing import undelivered
 from ledger.rebuild import rebuild
+from ledger.seals.model import CHAINS
 
 NEEDS = ("DATABASE_URL",)
 
 DESCRIPTION = """\
-Folds every customer's postings anew and compares: versions without a gap, only allowed flows,
-nothing below zero, the balances each transaction says it left, balance rows, lots and holds,
-documents and transfers. Reads one snapshot; tills may go on. Names the first wrong transaction of
-a customer and every wrong balance, lot and hold.
+Compares the seals' chain with the journal and the kept answers, and folds every customer's
+postings anew: versions without a gap, only allowed flows, nothing below zero, the balances each
+transaction says it left, balance rows, lots and holds, documents and transfers; that nothing may
+change the journal; receipts without a transaction. Names what was changed, deleted, inserted or
+moved. Holds nobody closed and events nobody delivered are shown as warnings. Reads one snapshot;
+tills may go on.
 
 Exit code: 0 all is proved, 1 something is wrong, 2 the audit could not run."""
 
-_ORPHANS = """
-SELECT r.customer_id, r.id::text FROM billing.receipts r WHERE NOT EXISTS (
-    SELECT FROM ledger.transactions t WHERE t.id = r.id AND t.customer_id = r.customer_id)
-LIMIT 100
-"""
+EXAMPLES = """\
+examples:
+  bonus audit                          all there is
+  bonus audit --since-last --keep      what came after the last clean audit that was kept
+  bonus audit --customer 0198c0de-...  one customer
+  bonus audit --checkpoints vault.ndjson --public-key HEX"""
 
 
 def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "audit",
-        help="prove the ledger: fold all postings anew and compare",
+        help="prove the ledger: compare its seals, fold all postings anew",
         description=DESCRIPTION,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    scope = parser.add_mutually_exclusive_group()
+    scope.add_argument(
+        "--since-last",
+        action="store_true",
+        help="what was posted after the last clean audit that was kept, and whom it touched",
+    )
+    scope.add_argument("--customer", type=UUID, metavar="ID", help="one customer only")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the report: GET /v1/ledger/audit shows it"
+    )
+    parser.add_argument(
+        "--checkpoints", type=Path, metavar="FILE", help="checkpoints that were kept elsewhere"
+    )
+    parser.add_argument(
+        "--public-key", metavar="HEX", help="the only key whose signatures of checkpoints count"
+    )
     parser.add_argument(
         "--rebuild",
         action="store_true",
@@ -53,51 +80,95 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:
     started = time.monotonic()
     try:
-        report, repaired = asyncio.run(_run(settings, args.rebuild))
+        outside = _outside(args.checkpoints)
+        key = bytes.fromhex(args.public_key) if args.public_key else None
+        report, repaired = asyncio.run(_run(settings, args, outside, key))
     except (asyncpg.PostgresError, OSError) as error:
         print(f"bonus audit: the database did not let us read: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    seconds = time.monotonic() - started
+    except ValueError as error:
+        print(f"bonus audit: {error}", file=sys.stderr)  # noqa: T201
+        return 2
     if args.json:
-        document = {
-            "clean": report.clean,
-            "customers": report.customers,
-            "transactions": report.transactions,
-            "postings": report.postings,
-            "repaired": repaired,
-            "findings": report.findings,
-        }
+        document = msgspec.to_builtins(report) | {"repaired": repaired}
         print(msgspec.json.encode(document).decode())  # noqa: T201
     else:
-        _tell(report, repaired, seconds)
+        _tell(report, repaired, time.monotonic() - started)
     return 0 if report.clean else 1
 
 
-async def _run(settings: Settings, rebuild_first: bool) -> tuple[Report, list[str]]:
+def _outside(file: Path | None) -> list[Line]:
+    if file is None:
+        return []
+    try:
+        with file.open("rb") as lines:
+            return read_lines(lines)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ValueError(f"{file} has no checkpoints to read: {error}") from None
+
+
+async def _run(
+    settings: Settings, args: argparse.Namespace, outside: list[Line], key: bytes | None
+) -> tuple[AuditReport, list[str]]:
     url = settings.owner_database_url
-    reader = await connect(url, role=None, application="bonus-audit")
-    writer = await connect(url, role=None, application="bonus-rebuild")
+    database = Database(url, role=None, application="bonus-audit", size=1)
+    auditor = Auditor(url, database, role=None, by_hand=(undelivered,), public_key=key)
     repaired: list[str] = []
     try:
-        total = await reader.fetchval("SELECT count(*) FROM ledger.balances WHERE version > 0")
         with _progress() as progress:
-            if rebuild_first:
-                task = progress.add_task("Rebuilding", total=total)
-                done = await rebuild(reader, writer, lambda n: progress.update(task, completed=n))
-                repaired = [str(one) for one in done.repaired]
-            task = progress.add_task("Auditing", total=total)
-            report = await audit(reader, lambda n: progress.update(task, completed=n))
-        for customer_id, receipt in await reader.fetch(_ORPHANS):
-            report.findings.append(Finding("receipt", customer_id, receipt, "has no transaction"))
+            total = await _count(url)
+            if args.rebuild:
+                repaired = await _rebuild(url, progress, total["customers"])
+                told = {"repaired": repaired[:100], "count": len(repaired)}
+                await OperatorLog(database).of_command("audit --rebuild", "", told)
+            tasks = {
+                stage: progress.add_task(f"Auditing {stage}", total=count)
+                for stage, count in total.items()
+            }
+            report = await auditor.run(
+                "since_last" if args.since_last else "whole",
+                customer_id=args.customer,
+                outside=outside,
+                tell=lambda stage, done: progress.update(tasks[stage], completed=done),
+            )
+        if args.keep and args.customer is None:
+            await auditor.keep(report)
+    finally:
+        await database.close()
+    return report, repaired
+
+
+async def _count(url: str) -> dict[str, int | None]:
+    """About how much there is to do, by stage, as far as the statistics know."""
+    connection = await connect(url, role=None, application="bonus-audit")
+    try:
+        sizes = [
+            await connection.fetchval(
+                "SELECT reltuples::bigint FROM pg_class WHERE oid = $1::regclass", one
+            )
+            for one in ("ledger.transactions", "ledger.idempotency_keys", "ledger.balances")
+        ]
+    finally:
+        await connection.close()
+    known = [size if size > 0 else None for size in sizes]
+    return dict(zip((*CHAINS, "customers"), known, strict=True))
+
+
+async def _rebuild(url: str, progress: Progress, total: int | None) -> list[str]:
+    reader = await connect(url, role=None, application="bonus-audit")
+    writer = await connect(url, role=None, application="bonus-rebuild")
+    try:
+        task = progress.add_task("Rebuilding customers", total=total)
+        done = await rebuild(reader, writer, lambda n: progress.update(task, completed=n))
     finally:
         await reader.close()
         await writer.close()
-    return report, repaired
+    return [str(one) for one in done.repaired]
 
 
 def _progress() -> Progress:
     return Progress(
-        TextColumn("{task.description} customers"),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -106,14 +177,18 @@ def _progress() -> Progress:
     )
 
 
-def _tell(report: Report, repaired: list[str], seconds: float) -> None:
+def _tell(report: AuditReport, repaired: list[str], seconds: float) -> None:
     for one in repaired:
         print(f"repaired customer {one}")  # noqa: T201
     for finding in report.findings:
         print(f"WRONG: {finding}")  # noqa: T201
+    for warning in report.warnings:
+        print(f"LATE: {warning}")  # noqa: T201
+    unsealed = sum(one.unsealed for one in report.chains.values())
     counted = (
         f"{report.customers:,} customers, {report.transactions:,} transactions, "
-        f"{report.postings:,} postings in {seconds:.1f} s"
+        f"{report.postings:,} postings, {report.blocks:,} blocks in {seconds:.1f} s; "
+        f"{unsealed:,} rows not sealed yet"
     )
     if report.clean:
         print(f"The ledger is sound: {counted}.")  # noqa: T201

@@ -13,6 +13,7 @@ from billing.common.db import Database
 from billing.common.errors import NotFound, ValidationFailed
 from billing.common.settings import Settings
 from billing.keys.service import ApiKeys
+from billing.operators.service import OperatorLog
 
 NEEDS = ("DATABASE_URL",)
 
@@ -66,7 +67,10 @@ async def _run(args: argparse.Namespace, settings: Settings) -> None:
     keys = ApiKeys(database)
     try:
         if args.action == "create":
-            _, secret = await keys.create(args.role, args.name, args.channel, args.store)
+            made, secret = await keys.create(args.role, args.name, args.channel, args.store)
+            told: dict[str, Any] = {"name": made.name, "role": made.role}
+            told |= {"channel": made.channel, "store": made.store}
+            await OperatorLog(database).of_command("keys create", str(made.id), told)
             print(secret)  # noqa: T201
         elif args.action == "list":
             for key in await keys.all():
@@ -75,6 +79,7 @@ async def _run(args: argparse.Namespace, settings: Settings) -> None:
                 print(f"{key.id}  {key.role:<9} {bound:<16} {state:<24} {key.name}")  # noqa: T201
         else:
             key = await keys.revoke(args.id)
+            await OperatorLog(database).of_command("keys revoke", str(key.id), {"name": key.name})
             print(f"revoked {key.id} ({key.name})", file=sys.stderr)  # noqa: T201
     finally:
         await database.close()

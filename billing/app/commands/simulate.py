@@ -6,9 +6,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 from rich.console import Console
@@ -16,12 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from billing.app.moments import moment
 from billing.catalog.service import Catalog
 from billing.common.auth import NOBODY
 from billing.common.db import Database
 from billing.common.errors import NotFound, ValidationFailed
 from billing.common.settings import Settings
-from billing.common.wire import Code, Instant, encode, write_hook
+from billing.common.wire import Code, encode, write_hook
 from billing.jobs.model import Progress
 from billing.simulations.schemas import CostOut, PointsOut, SimulateIn, SimulationOut
 from billing.simulations.service import parameters_of
@@ -65,8 +64,8 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace, settings: Settings) -> int:
     try:
         body = SimulateIn(
-            from_=_moment(args.since, "--from", settings.timezone),
-            to=_moment(args.until, "--to", settings.timezone),
+            from_=moment(args.since, "--from", settings.timezone),
+            to=moment(args.until, "--to", settings.timezone),
             channel=args.channel and Code.from_wire(args.channel),
             store=args.store and Code.from_wire(args.store),
             version=args.version,
@@ -103,19 +102,6 @@ async def _run(code: str, body: SimulateIn, settings: Settings) -> SimulationOut
             return await work
     finally:
         await database.close()
-
-
-def _moment(text: str, name: str, zone: ZoneInfo) -> Instant:
-    """A time with offset, or a date: its beginning in the chain's zone."""
-    if len(text) == len("2026-10-01"):
-        try:
-            text = datetime.fromisoformat(text).replace(tzinfo=zone).isoformat()
-        except ValueError:
-            raise ValueError(f'{name} must be a date such as "2026-10-01", or a time') from None
-    try:
-        return Instant.from_wire(text)
-    except ValueError as error:
-        raise ValueError(f"{name} {error}") from None
 
 
 def _bar() -> Bar:

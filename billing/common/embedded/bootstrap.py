@@ -4,6 +4,7 @@ postgres    superuser, for this script only
 bonus       owns the database and its schemas; migrations and audits
 bonus_api   what the service logs in as
 bonus_app   what it then acts as: may not change the journal (migration 0001)
+bonus_bi    what a BI tool logs in as: reads the views of the schema `bi`, nothing else
 """
 
 from __future__ import annotations
@@ -29,9 +30,14 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'bonus_app') THEN
         CREATE ROLE bonus_app NOLOGIN;
     END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'bonus_bi') THEN
+        CREATE ROLE bonus_bi LOGIN;
+    END IF;
 END $$;
 GRANT bonus_app TO bonus_api;
 GRANT bonus_app TO bonus WITH ADMIN OPTION;
+ALTER ROLE bonus_bi SET default_transaction_read_only = on;
+ALTER ROLE bonus_bi SET statement_timeout = '15min';
 """
 
 CREATE_DATABASE = """

@@ -6,7 +6,7 @@ No worker runs here: what is due is posted only by the customer's next transacti
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ from billing.adjustments.routes import OPERATIONS as ADJUSTMENTS
 from billing.app.services import Services, build_services
 from billing.balances.routes import OPERATIONS as BALANCES
 from billing.common.auth import NOBODY, Role
-from billing.common.http import Runtime, bind
+from billing.common.http import Operation, Runtime, bind
 from billing.common.settings import Settings
 from billing.customers.model import Status
 from billing.customers.schemas import CustomerIn
@@ -141,7 +141,8 @@ def own(outcome: Outcome | None) -> Transaction:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[House]:
+async def opened(settings: Settings, more: Sequence[Operation] = ()) -> AsyncIterator[House]:
+    """`more` operations than those of balances, finance and adjustments."""
     clock = Clock()
     services = build_services(settings, clock)
     runtime = Runtime(
@@ -150,7 +151,7 @@ async def opened(settings: Settings) -> AsyncIterator[House]:
         max_body_bytes=settings.max_body_bytes,
     )
     app = Litestar(
-        route_handlers=[bind(one, runtime) for one in (*BALANCES, *FINANCE, *ADJUSTMENTS)],
+        route_handlers=[bind(one, runtime) for one in (*BALANCES, *FINANCE, *ADJUSTMENTS, *more)],
         openapi_config=None,
         logging_config=None,
     )

@@ -1,0 +1,146 @@
+"""Reports over ten million postings: roll-ups, as-of balances, export, and tills meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import asyncpg
+
+from bench.house import Database, api
+from bench.load import Client, drive, some_sale
+from billing.common.db import connect
+from billing.exports.service import export_journal
+from billing.exports.store import HORIZON, ROWS
+from ledger.reads import balance_as_of
+from ledger.rollups import roll_up
+from ledger.service import Ledger
+
+Add = Callable[..., float]
+ZONE = ZoneInfo("Europe/Moscow")
+MONTH = ("2026-02-01T00:00:00+03:00", "2026-03-01T00:00:00+03:00")
+STORES = 200
+_SOME_DAYS = "(hashtext(customer_id::text || version) & 65535) % 14 * interval '1 day'"
+
+
+async def spread_over_stores(database: Database) -> None:
+    """The grown history is of one store, and of a day every two weeks: spread it."""
+    connection = await asyncpg.connect(database.superuser_url, timeout=60)
+    await connection.execute("SET session_replication_role = replica")
+    await connection.execute(
+        "UPDATE ledger.postings"
+        f" SET store = 'm' || 1 + abs(hashtext(customer_id::text)) % {STORES:d},"
+        f" occurred_at = occurred_at + {_SOME_DAYS}, recorded_at = recorded_at + {_SOME_DAYS}",
+        timeout=1800,
+    )
+    await connection.execute("VACUUM (ANALYZE) ledger.postings", timeout=1800)
+    await connection.execute("CHECKPOINT")
+    await connection.close()
+
+
+async def measure(add: Add, database: Database, count: int, *, rounds: int, seconds: float) -> None:
+    """Rows of the table, on a grown database."""
+    await spread_over_stores(database)
+    async with Ledger(database.url) as ledger:
+        began = time.perf_counter()
+        while await roll_up(ledger, ZONE):
+            pass
+        took = time.perf_counter() - began
+        cells = await ledger.pool.fetchval("SELECT count(*) FROM ledger.rollups")
+        add("roll-ups from nothing", [count / took], "postings/s", f"{cells:,} cells")
+        await _as_of(add, ledger, database)
+    await _exports(add, database)
+    async with api(database) as (client, _):
+        await _reports(add, client, rounds)
+        await _tills(add, client, database, rounds, seconds)
+
+
+async def _as_of(add: Add, ledger: Ledger, database: Database) -> None:
+    at = ledger.clock()
+    for round_ in ("from disk", "in memory"):
+        times = []
+        for customer in database.customers[:500]:
+            began = time.perf_counter()
+            await balance_as_of(ledger, customer, at, at)
+            times.append((time.perf_counter() - began) * 1000)
+        add(f"balance of a customer as of a time, {round_}, p50", [statistics.median(times)], "ms")
+
+
+async def _reports(add: Add, client: Client, rounds: int) -> None:
+    first, last = MONTH
+    period = f"from={first}&to={last}".replace("+", "%2B")
+    for name, path in (
+        ("trial balance of a month, by store", f"trial-balance?{period}&by=store"),
+        ("roll-forward of a month, by store", f"liability?{period}&by=store"),
+        ("roll-forward of all time", "liability"),
+        ("trial balance as of a moment within a day", f"trial-balance?as_of={first[:11]}12:34:56Z"),
+        ("programs of a month", f"programs?{period}"),
+        ("ageing", "ageing"),
+        ("a page of a store's postings of a month", f"postings?{period}&store=m7"),
+    ):
+        times = [await _timed(_ask(client, f"/v1/ledger/{path}")) for _ in range(rounds)]
+        add(name, times, "ms")
+
+
+async def _ask(client: Client, path: str) -> None:
+    async with client.connection() as connection:
+        status, body = await connection.ask(client.get(path))
+    if status != 200:
+        raise RuntimeError(f"answer {status}: {body[:300]!r}")
+
+
+async def _timed(work: Awaitable[Any]) -> float:
+    began = time.perf_counter()
+    await work
+    return (time.perf_counter() - began) * 1000
+
+
+async def _exports(add: Add, database: Database) -> None:
+    connection = await connect(database.url)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        limit = await connection.fetchval(HORIZON)
+        began = time.perf_counter()
+        tag = await connection.copy_from_query(
+            ROWS, 0, limit, output=str(place / "plain.csv"), format="csv", timeout=None
+        )
+        rows = int(tag.split()[1])
+        copied = rows / (time.perf_counter() - began)
+        add("journal by COPY to CSV", [copied], "postings/s")
+        (place / "plain.csv").unlink()
+        began = time.perf_counter()
+        await export_journal(connection, place / "parquet", "parquet")
+        rate = rows / (time.perf_counter() - began)
+        add("journal exported to Parquet", [rate], "postings/s", f"{rate / copied:.2f} × COPY")
+    await connection.close()
+
+
+async def _tills(add: Add, client: Client, database: Database, rounds: int, seconds: float) -> None:
+    """Tills at a pace a chain has, with and without reports beside."""
+
+    def sale() -> bytes:
+        return client.post("/v1/receipts", some_sale(database.customers))
+
+    await drive(client, sale, connections=8, seconds=seconds)
+    idle, busy = [], []
+    for _ in range(rounds):
+        idle.append((await drive(client, sale, connections=8, seconds=seconds)).p99)
+        reporting = asyncio.create_task(_report_for_ever(client))
+        busy.append((await drive(client, sale, connections=8, seconds=seconds)).p99)
+        reporting.cancel()
+        await asyncio.gather(reporting, return_exceptions=True)
+    alone = add("tills' p99, 8 connections", idle, "ms")
+    add("  with reports beside", busy, "ms", f"{statistics.median(busy) / alone:.2f} × without")
+
+
+async def _report_for_ever(client: Client) -> None:
+    first, last = MONTH
+    path = f"/v1/ledger/liability?from={first}&to={last}&by=store".replace("+", "%2B")
+    while True:
+        await _ask(client, path)

@@ -1,0 +1,276 @@
+"""`bonus import`: take over what another system kept."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import hashlib
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from billing.app.services import Services, build_services
+from billing.common.auth import Principal
+from billing.common.errors import Conflict, Problem
+from billing.common.money import format_amount, parse_amount
+from billing.common.settings import Settings
+from billing.customers.secret import SecretKeyChanged
+from billing.imports import store
+from billing.imports.csvfile import Reader, check_columns, check_name
+from billing.imports.matching import Matcher, Registrar
+from billing.imports.model import Control, Lot, Reject, Totals
+from billing.imports.posting import GROUP, Poster
+from billing.imports.store import Import
+from billing.operators.service import COMMAND_LINE
+from ledger.ids import uuid7
+
+NEEDS = ("DATABASE_URL", "BONUS_SECRET_KEY")
+
+DESCRIPTION = """\
+Posts the lots of a CSV file, each once: whatever is killed, the same command goes on. Reads the
+whole file first, compares its totals with what the old system says, and posts nothing when they
+differ. Lines that cannot be taken over go to a file, with the reason; put them right and import
+that file under another name. docs/import.md describes the columns.
+
+Exit code: 0 all lines are in the ledger, 1 some were rejected or nothing was posted, 2 wrong
+arguments."""
+
+EXAMPLES = """\
+examples:
+  bonus import balances lots.csv --name 1c-2026-11 --dry-run
+  bonus import balances lots.csv --name 1c-2026-11 --rows 812340 --points 44120913.50"""
+
+
+def add(subparsers: Any) -> None:
+    parser = subparsers.add_parser("import", help="take over balances of another system")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="WHAT")
+    balances = actions.add_parser(
+        "balances",
+        help="lots of customers, from a CSV file",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    balances.add_argument("file", type=Path)
+    balances.add_argument(
+        "--name", required=True, help="the import's name, the same when it is started again"
+    )
+    balances.add_argument("--dry-run", action="store_true", help="say what would happen")
+    balances.add_argument("--rows", type=int, help="how many lines the old system wrote")
+    balances.add_argument("--points", help="the sum of all points, such as 1234.50")
+    balances.add_argument(
+        "--rejects", type=Path, help="where rejected lines go (default: FILE.rejects.csv)"
+    )
+    balances.add_argument(
+        "--create-customers",
+        action="store_true",
+        help="register phones that are not known yet, as verified customers",
+    )
+    balances.add_argument("--delimiter", default=",", help="between cells (default: a comma)")
+    balances.add_argument("--encoding", default="utf-8-sig", help="such as cp1251")
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    try:
+        name = check_name(args.name)
+        points = parse_amount(args.points, signed=True) if args.points is not None else None
+        control = Control(args.rows, points)
+        with args.file.open(encoding=args.encoding, newline="") as lines:
+            lines.read(1)
+    except (ValueError, OSError, LookupError) as error:
+        print(f"bonus import: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    try:
+        totals = asyncio.run(_run(settings, args, name, control))
+    except (Problem, SecretKeyChanged, UnicodeDecodeError, csv.Error) as error:
+        print(f"bonus import: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    _tell(totals, args)
+    return 1 if totals.rejected else 0
+
+
+async def _run(settings: Settings, args: argparse.Namespace, name: str, control: Control) -> Totals:
+    async with _services(settings) as services:
+        file = _File(args.file, args.encoding, args.delimiter)
+        await _same_file(services, name, file)
+        checked = Totals()
+        with _bar() as bar:
+            await _Pass(services, args, name, file, checked).check(bar)
+            control.compare(checked)
+            if args.dry_run:
+                return checked
+            await _claim(services, name, file)
+            body = {"rows": checked.rows, "points": format_amount(checked.points)}
+            await services.operators.of_command("import balances", name, body)
+            posted = Totals()
+            await _Pass(services, args, name, file, posted).post(bar, checked.rows)
+    return posted
+
+
+class _File:
+    """The file, read several times; its digest says whether it is the same one."""
+
+    def __init__(self, path: Path, encoding: str, delimiter: str) -> None:
+        self._path = path
+        self._encoding = encoding
+        self._delimiter = delimiter
+        with path.open("rb") as content:
+            self.digest = hashlib.file_digest(content, "sha256").digest()
+
+    @contextmanager
+    def rows(self) -> Iterator[tuple[Sequence[str], Iterator[tuple[int, list[str]]]]]:
+        """The header, and the other lines with their numbers; empty ones are left out."""
+        with self._path.open(encoding=self._encoding, newline="") as lines:
+            reader = csv.reader(lines, delimiter=self._delimiter)
+            header = next(reader, [])
+            yield header, ((at, cells) for at, cells in enumerate(reader, 2) if any(cells))
+
+
+_Rejects = Callable[[Reject, Sequence[str]], None]
+
+
+class _Pass:
+    """One way through the file."""
+
+    def __init__(
+        self,
+        services: Services,
+        args: argparse.Namespace,
+        name: str,
+        file: _File,
+        totals: Totals,
+    ) -> None:
+        self._services = services
+        self._args = args
+        self._file = file
+        self._name = name
+        self._totals = totals
+        principal = Principal(key_id=COMMAND_LINE, name=f"import {name}", role="admin")
+        registrar = Registrar(services.customers, principal) if args.create_customers else None
+        self._matcher = Matcher(services.database, services.directory, registrar)
+
+    async def check(self, bar: Progress) -> None:
+        """Read everything, find everybody, post nothing."""
+        task = bar.add_task("Checking", total=None)
+        with self._rejects() as reject:
+            async for _ in self._matched(reject, dry=True):
+                bar.update(task, completed=self._totals.rows)
+        bar.update(task, total=self._totals.rows, completed=self._totals.rows)
+
+    async def post(self, bar: Progress, total: int) -> None:
+        """Post what is good, a group at a time."""
+        task = bar.add_task("Posting", total=total)
+        poster = Poster(self._services.ledger, self._name, f"import {self._name}")
+        with self._rejects() as reject:
+            async for lots, cells in self._matched(reject, dry=False):
+                for line, state, reason in await poster.post(lots, self._totals):
+                    if state == "rejected":
+                        reject(Reject(line, reason or ""), cells[line])
+                bar.update(task, completed=self._totals.rows)
+
+    async def _matched(
+        self, reject: _Rejects, *, dry: bool
+    ) -> AsyncIterator[tuple[list[Any], dict[int, list[str]]]]:
+        """Groups of lots with their customers, beside the cells of their lines."""
+        with self._file.rows() as (header, rows):
+            settings = self._services.settings
+            reader = Reader(
+                self._name, check_columns(header), settings.timezone, self._services.ledger.clock()
+            )
+            while cells := dict(_some(rows, GROUP)):
+                lots: list[Lot] = []
+                for line, row in cells.items():
+                    self._totals.rows += 1
+                    self._totals.points += reader.points(row)
+                    match reader.read(line, row):
+                        case Lot() as lot:
+                            lots.append(lot)
+                        case Reject() as wrong:
+                            reject(wrong, row)
+                owned, unmatched = await self._matcher.match(lots, self._totals, dry=dry)
+                for one in unmatched:
+                    reject(one, cells[one.line])
+                for found in owned:
+                    self._totals.take(found.lot)
+                yield owned, cells
+
+    @contextmanager
+    def _rejects(self) -> Iterator[_Rejects]:
+        """Writes rejected lines below the file's own header, with line and reason at the end."""
+        path = self._args.rejects or Path(f"{self._args.file}.rejects.csv")
+        with path.open("w", encoding="utf-8", newline="") as out:
+            writer = csv.writer(out, delimiter=self._args.delimiter)
+            with self._file.rows() as (header, _):
+                writer.writerow([*header, "line", "reason"])
+
+            def reject(one: Reject, cells: Sequence[str]) -> None:
+                self._totals.reject(one.reason)
+                writer.writerow([*cells, one.line, one.reason])
+
+            yield reject
+
+
+def _some(rows: Iterator[tuple[int, list[str]]], count: int) -> Iterator[tuple[int, list[str]]]:
+    for _, row in zip(range(count), rows, strict=False):
+        yield row
+
+
+async def _same_file(services: Services, name: str, file: _File) -> None:
+    """Raise Conflict when the name stands for another file."""
+    known = await store.by_name(services.database, name)
+    if known is not None and known.digest != file.digest:
+        raise Conflict(
+            "import_exists",
+            f"The import {name!r} was of another file; lots without a reference are known by the "
+            "import's name and their line. Choose another name.",
+        )
+
+
+async def _claim(services: Services, name: str, file: _File) -> None:
+    new = Import(
+        id=uuid7(), name=name, state="closed", author="command line",
+        created_at=services.ledger.clock(), digest=file.digest, job_id=None,
+    )  # fmt: skip
+    async with services.database.transaction(timeout_s=10) as tx:
+        await store.insert(tx, new)
+    await _same_file(services, name, file)
+
+
+@asynccontextmanager
+async def _services(settings: Settings) -> AsyncIterator[Services]:
+    """The parts of the service, in this process."""
+    services = build_services(settings)
+    async with services.running():
+        yield services
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description} lines"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def _tell(totals: Totals, args: argparse.Namespace) -> None:
+    print(f"{totals.rows:,} lines, {format_amount(totals.points)} points in the file")  # noqa: T201
+    for bucket, points in sorted(totals.by_bucket.items()):
+        print(f"  good: {format_amount(points)} {bucket} points")  # noqa: T201
+    if args.dry_run:
+        print(f"  {totals.good:,} lines could be posted", end="")  # noqa: T201
+        print(f", {totals.unknown:,} customers registered" if totals.unknown else "")  # noqa: T201
+    else:
+        print(  # noqa: T201
+            f"posted {totals.posted:,} lots, {format_amount(totals.posted_points)} points; "
+            f"{totals.already:,} were posted before; {totals.created:,} customers registered"
+        )
+    for reason, count in sorted(totals.reasons.items(), key=lambda one: -one[1])[:20]:
+        print(f"  rejected {count:,}: {reason}")  # noqa: T201

@@ -1,0 +1,83 @@
+"""An approval, and what may be approved.
+
+pending ──approve──> approved ──(carried out)──> done
+   │                     └──(the state refuses)──> failed
+   ├──reject──> rejected
+   └──withdraw──> withdrawn
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+from billing.common.auth import Principal, Role
+from billing.common.errors import Conflict
+
+State = Literal["pending", "approved", "done", "failed", "rejected", "withdrawn"]
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of billing.approvals. `subject` names the thing within its kind; `content` is what
+    was asked for; `asked_key` None: by a process, not by a key."""
+
+    id: UUID
+    kind: str
+    subject: str
+    summary: str
+    content: Any
+    state: State
+    asked_by: str
+    asked_key: UUID | None
+    asked_at: datetime
+    decided_by: str | None
+    decided_key: UUID | None
+    decided_at: datetime | None
+    reason: str | None
+    result: Any
+    error: str | None
+
+
+class Approvable(Protocol):
+    """What a feature registers for one kind of approval."""
+
+    kind: str
+    approvers: tuple[Role, ...]
+    records_itself: bool
+    """Whether `approve` also writes the decision down, in its own transaction."""
+
+    def check(self, approval: Approval, principal: Principal) -> None:
+        """Raise Conflict when this key may not decide; `other_person` is the usual check."""
+
+    async def approve(self, approval: Approval, principal: Principal) -> Any:
+        """Carry out what was asked for; what it returns is kept as the result. It may run again
+        after a crash and must then do nothing more. Raises Problem when the state refuses."""
+
+    async def rejected(self, approval: Approval, principal: Principal) -> None:
+        """Told after somebody rejected it."""
+
+
+def other_person(approval: Approval, principal: Principal) -> None:
+    """Raise Conflict when the key, or one of the same name, asked for it."""
+    if approval.asked_key == principal.key_id or approval.asked_by == principal.name:
+        raise Conflict(
+            "own_approval",
+            "Whoever asks for something does not approve it; ask somebody with another key.",
+        )
+
+
+def must_be(approval: Approval, *states: State) -> None:
+    if approval.state not in states:
+        raise Conflict(
+            "approval_state",
+            f"Approval {approval.id} is {approval.state}, not {' or '.join(states)}.",
+            state=approval.state,
+        )
+
+
+def key_of(approval: Approval) -> str:
+    """The idempotency key, and the ledger's natural key, of what an approval carries out."""
+    return f"approval/{approval.id}"

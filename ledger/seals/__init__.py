@@ -1,0 +1,10 @@
+"""Seals: the committed journal chained in blocks, so that no change of the past goes unseen.
+
+model.py      a block, its hash, and what a digest is of
+streams.py    the two chains, and the rows of each in the order of commits
+store.py      blocks and checkpoints in the database
+sealing.py    the writer: what is committed becomes blocks
+verifying.py  the reader: blocks and rows compared, what differs is named
+exporting.py  chain and rows as lines for somebody else's verifier
+era.py        the order of commits across a restore into another server
+"""

@@ -1,0 +1,110 @@
+"""Chain and rows as lines of JSON, for a verifier that is not ours.
+
+One line each: the format; of a chain, every block and then the rows that stand up to its place,
+sealed by it or not; checkpoints. Columns have the order of `streams`; times are in UTC, bytes in
+hex, 64-bit integers plain. `deploy/verify_chain.py` reads it and shares no code with us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import msgspec
+
+from ledger.load import Connection
+from ledger.seals import store
+from ledger.seals.model import CHAINS, DIGEST_BYTES, Block, Chain, Place, key_of, microseconds
+from ledger.seals.streams import (
+    ANSWER_FIELDS,
+    BY_INDEX,
+    POSTING_FIELDS,
+    TRANSACTION_FIELDS,
+    asked,
+)
+
+FORMAT: Final = "bonus-ledger-chain/1"
+
+_JOURNAL = f"""
+SELECT t.xid, t.customer_id::text || '/' || t.version AS name,
+       json_build_array({TRANSACTION_FIELDS})::text, coalesce(p.postings, '[]')
+FROM (
+    SELECT * FROM ledger.transactions t
+    WHERE (t.xid, t.customer_id, t.version) > ($1, $2::uuid, $3::bigint) AND t.xid <= $4
+      AND t.xid >= $1
+    ORDER BY t.xid, t.customer_id, t.version OFFSET 0) AS t
+LEFT JOIN LATERAL (
+    SELECT json_agg(json_build_array({POSTING_FIELDS}) ORDER BY p.seq)::text AS postings
+    FROM ledger.postings p WHERE p.customer_id = t.customer_id AND p.version = t.version
+) AS p ON true
+"""
+_ANSWERS = f"""
+SELECT a.xid, a.key AS name, json_build_array({ANSWER_FIELDS})::text, '[]'
+FROM ledger.idempotency_keys a
+WHERE a.xid >= $1 AND a.xid <= $3 AND (a.xid, a.key COLLATE "C") > ($1, $2)
+ORDER BY a.xid, a.key COLLATE "C"
+"""
+_PAGE: Final = 1000
+
+Line = dict[str, Any]
+
+
+async def export(
+    connection: Connection, tell: Callable[[str, int], None] = lambda chain, rows: None
+) -> AsyncIterator[bytes]:
+    """The lines, each with its end. Reads one snapshot; `tell` hears how many rows are out."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute(BY_INDEX)
+        await connection.execute("SET LOCAL timezone = 'UTC'")
+        yield _line({"format": FORMAT})
+        for chain in CHAINS:
+            rows = 0
+            place: Place = (-1, "")
+            async for block in store.blocks(connection, chain, 0):
+                yield _line(_block(block))
+                async for line in _rows(connection, chain, place, block.until):
+                    yield _line(line)
+                    rows += 1
+                place = max(place, block.until)
+                tell(chain, rows)
+        for one in await store.checkpoints(connection):
+            signed = {"signature": one.signature.hex(), "public_key": one.public_key.hex()}
+            yield _line({"checkpoint": one.id, "document": one.document, **signed})
+
+
+async def _rows(
+    connection: Connection, chain: Chain, after: Place, until: Place
+) -> AsyncIterator[Line]:
+    """The rows after a place, up to and including another."""
+    query, arguments = asked(chain, after, until[0], _JOURNAL, _ANSWERS)
+    cursor = await connection.cursor(query, *arguments)
+    while found := await cursor.fetch(_PAGE):
+        for commit, name, fields, postings in found:
+            if (commit, key_of(chain, name)) > until:
+                return
+            line: Line = {"chain": chain, "name": name, "fields": msgspec.Raw(fields.encode())}
+            if chain == "journal":
+                line["postings"] = msgspec.Raw(postings.encode())
+            yield line
+
+
+def _block(block: Block) -> Line:
+    commit, key = block.until
+    return {
+        "chain": block.chain,
+        "block": block.number,
+        "previous": block.previous.hex(),
+        "hash": block.hash.hex(),
+        "sealed_at_us": microseconds(block.sealed_at),
+        "commit": commit,
+        "key": key,
+        "names": list(block.names),
+        "digests": [
+            block.digests[at : at + DIGEST_BYTES].hex()
+            for at in range(0, len(block.digests), DIGEST_BYTES)
+        ],
+    }
+
+
+def _line(value: Line) -> bytes:
+    return msgspec.json.encode(value) + b"\n"

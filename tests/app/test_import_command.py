@@ -1,0 +1,76 @@
+"""`bonus import balances`, as a person runs it."""
+
+from __future__ import annotations
+
+import base64
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from billing.app import cli
+from billing.common.settings import Settings
+from tests.conftest import TestDatabase
+
+
+@pytest.fixture
+def bonus(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Any:
+
+    for name, value in {
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "BONUS_DATA_DIR": str(settings.data_dir),
+        "BONUS_SECRET_KEY": base64.b64encode(settings.secret_key).decode(),
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*words: str) -> tuple[int, str]:
+        code = cli.main(words)
+        return code, capsys.readouterr().out
+
+    return run
+
+
+def write(file: Path, lots: int) -> None:
+    with file.open("w", newline="") as out:
+        rows = csv.writer(out)
+        rows.writerow(["phone", "points", "expires_at"])
+        for number in range(lots):
+            rows.writerow([f"+7916{number % 40:07d}", "1.25", "2049-12-31"])
+        rows.writerow(["", "3.00", ""])
+
+
+def test_a_file_is_imported_once(bonus: Any, tmp_path: Path, database: TestDatabase) -> None:
+    file = tmp_path / "lots.csv"
+    write(file, 1200)
+    name = ("--name", "old-2026", "--create-customers")
+    code, said = bonus("import", "balances", str(file), *name, "--dry-run")
+    assert code == 1
+    assert "1,201 lines, 1503.00 points" in said
+    assert "1,200 lines could be posted, 40 customers registered" in said
+    code, said = bonus("import", "balances", str(file), *name, "--points", "1500.00")
+    assert (code, said) == (1, "")  # control totals: nothing posted
+    code, said = bonus("import", "balances", str(file), *name, "--rows", "1201", "--points", "1503")
+    assert "posted 1,200 lots, 1500.00 points; 0 were posted before; 40 customers" in said
+    rejects = list(csv.reader((tmp_path / "lots.csv.rejects.csv").read_text().splitlines()))
+    assert rejects[0] == ["phone", "points", "expires_at", "line", "reason"]
+    assert rejects[1][3:] == [
+        "1202",
+        "names no customer: needs one of customer_id, phone, card, external_id",
+    ]
+    code, said = bonus("import", "balances", str(file), *name)
+    assert "posted 0 lots, 0.00 points; 1,200 were posted before" in said
+    file.write_text(file.read_text().replace("1.25", "9.99"))
+    code, said = bonus("import", "balances", str(file), *name)
+    assert (code, said) == (1, "")  # another file of that name
+
+
+def test_wrong_arguments(bonus: Any, tmp_path: Path) -> None:
+    assert bonus("import", "balances", str(tmp_path / "no"), "--name", "x")[0] == 2
+    file = tmp_path / "lots.csv"
+    file.write_text("phone,points\n")
+    assert bonus("import", "balances", str(file), "--name", "a b")[0] == 2
+    assert bonus("import", "balances", str(file), "--name", "empty")[0] == 0
+    file.write_text("colour,points\n")
+    assert bonus("import", "balances", str(file), "--name", "x")[0] == 1
