@@ -107,7 +107,7 @@ async def _rows(connection: asyncpg.Connection[Any], one: Any) -> dict[str, list
     answer = bytes(1100)
     customer = rows["transactions"][0][0]
     recorded_at = found["transactions"][0]["recorded_at"]
-    rows["idempotency_keys"] = [(one.hex, customer, bytes(32), 201, answer, recorded_at)]
+    rows["idempotency_keys"] = [(one.hex, customer, bytes(32), 201, answer, recorded_at, 0)]
     return rows
 
 
