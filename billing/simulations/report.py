@@ -25,7 +25,10 @@ MAX_ROWS = 1000
 """Of each breakdown: those where the most changes."""
 
 
-def simulation_out(period: Parameters, tally: Tally) -> SimulationOut:
+def simulation_out(
+    period: Parameters, tally: Tally, by_goods: Mapping[str, Sides]
+) -> SimulationOut:
+    """`by_goods`: winners and losers by product group."""
     customers, sides = tally.differences.overall()
     return SimulationOut(
         program=period.program,
@@ -45,7 +48,7 @@ def simulation_out(period: Parameters, tally: Tally) -> SimulationOut:
             _costs(tally.by_channel, tally.differences.by_channel()),
             _costs(tally.by_store, tally.differences.by_store()),
             _costs(tally.by_store_group, tally.differences.by_store_group(tally.store_groups)),
-            _costs(tally.by_product_group),
+            _costs(tally.by_product_group, by_goods),
         ),
         examples=ExamplesOut(
             [_example(one, period.language) for one in tally.gains.found()],
@@ -54,7 +57,7 @@ def simulation_out(period: Parameters, tally: Tally) -> SimulationOut:
     )
 
 
-def _costs(costs: Mapping[str, Cost], sides: Mapping[str, Sides] | None = None) -> list[CostOut]:
+def _costs(costs: Mapping[str, Cost], sides: Mapping[str, Sides]) -> list[CostOut]:
     ordered = sorted(costs.items(), key=lambda item: (-abs(item[1].program.difference), item[0]))
     return [
         CostOut(
@@ -62,8 +65,8 @@ def _costs(costs: Mapping[str, Cost], sides: Mapping[str, Sides] | None = None) 
             cost.receipts,
             *_three(cost.program),
             _points(cost.all_programs),
-            _side(sides[code].winners) if sides else None,
-            _side(sides[code].losers) if sides else None,
+            _side(sides[code].winners),
+            _side(sides[code].losers),
         )
         for code, cost in ordered[:MAX_ROWS]
     ]

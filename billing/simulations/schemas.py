@@ -47,8 +47,9 @@ class SideOut(msgspec.Struct):
     points: str
 
 
-class CostOut(msgspec.Struct, omit_defaults=True):
-    """`draft`, `actual` and `difference` are of the simulated program."""
+class CostOut(msgspec.Struct):
+    """`draft`, `actual` and `difference` are of the simulated program; winners and losers by all
+    programs, there alone."""
 
     code: str
     receipts: int
@@ -56,8 +57,8 @@ class CostOut(msgspec.Struct, omit_defaults=True):
     actual: str
     difference: str
     all_programs: PointsOut
-    winners: SideOut | None = None
-    losers: SideOut | None = None
+    winners: SideOut
+    losers: SideOut
 
 
 class CostsOut(msgspec.Struct):

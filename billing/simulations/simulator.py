@@ -1,7 +1,8 @@
 """The work of a simulation: receipts in the order they happened, a chunk at a time.
 
 Nothing is written, and the memory does not grow with the receipts but for 16 bytes of each, one
-number for each customer and place, and the counters of the last days.
+number for each customer and place, and the counters of the last days. What differs by customer and
+product group goes to a temporary file.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from billing.programs.model import Award, ProgramVersion
 from billing.simulations import store
 from billing.simulations.counted import Counted
 from billing.simulations.drafts import read_draft
+from billing.simulations.goods import GoodsDifferences, goods_differences
 from billing.simulations.history import History, Sale
 from billing.simulations.model import Example, Parameters, Points
 from billing.simulations.report import simulation_out
@@ -52,13 +54,21 @@ class Simulator:
         # Valid throughout: a draft for next month is asked what it would have cost last month.
         draft = msgspec.structs.replace(draft, valid_from=period.since, valid_to=None)
         book = (await ProgramBook(self._database, catalog).current()).with_draft(draft)
-        simulation = Simulation(book, draft.code)
         history = History(catalog, self._timezone)
+        with goods_differences() as goods:
+            simulation = Simulation(book, draft.code, goods)
+            await self._add_receipts(progress, period, simulation, history)
+            by_goods = await asyncio.to_thread(goods.sides)
+        return simulation_out(period, simulation.tally, by_goods)
+
+    async def _add_receipts(
+        self, progress: Progress, period: Parameters, simulation: Simulation, history: History
+    ) -> None:
         ids = await store.read_ids(self._pool, period)
         progress.total = len(ids)
         for chunk in ids.chunks(CHUNK):
             rows = await store.read_chunk(
-                self._pool, chunk, first_purchase=book.needs_first_purchase
+                self._pool, chunk, first_purchase=simulation.book.needs_first_purchase
             )
             for number, sale in enumerate(await history.read(rows)):
                 try:
@@ -69,22 +79,22 @@ class Simulator:
                 if number % BREATH == 0:
                     await asyncio.sleep(0)
             progress.done += len(chunk)
-        return simulation_out(period, simulation.tally)
 
 
 class Simulation:
     """Calculates sales one after another and adds up what comes of it."""
 
-    def __init__(self, book: Book, program: str) -> None:
-        self._book = book
+    def __init__(self, book: Book, program: str, goods: GoodsDifferences) -> None:
+        self.book = book
         self._program = program
+        self._goods = goods
         self._counted = Counted()
         self.tally = Tally()
 
     def add(self, sale: Sale) -> None:
         """The next sale, in the order in which they happened."""
         basket = sale.situation.basket
-        programs = self._book.accruals(
+        programs = self.book.accruals(
             basket.channel, basket.store, basket.store_group, basket.occurred_at
         ).for_goods(basket)
         self._counted.forget_before(basket.occurred_at)
@@ -134,6 +144,7 @@ class Simulation:
             everything.actual += sum(earned.values())
         for group, (own, everything) in groups.items():
             self.tally.add_group(group, own, everything)
+            self._goods.add(group, sale.situation.member.id, everything.difference)
 
 
 def _example(
