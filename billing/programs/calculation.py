@@ -8,9 +8,8 @@ and at last the lives of the points.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import compress
 from typing import TypeVar
 
 import msgspec
@@ -20,6 +19,7 @@ from billing.programs.birthdays import nearest_birthday
 from billing.programs.evaluation import Evaluation, common
 from billing.programs.explain import Outcome, Reason
 from billing.programs.limits import NOTHING_USED, Used, counters_of
+from billing.programs.lines import Positions, by_goods, in_order, positions, why_not
 from billing.programs.model import (
     FACTOR_UNIT,
     Award,
@@ -40,9 +40,6 @@ from billing.programs.stacking import stack
 from ledger.errors import Refusal
 
 T = TypeVar("T")
-
-Positions = dict[str, list[int]]
-"""Indices of lines by the name of something."""
 
 Trace = list[Reason]
 """Why each program gave what it gave; made only for those who ask, such as quotes."""
@@ -111,7 +108,7 @@ class _Calculation:
         self._used = used
         self._trace = trace
         self._trace_of_lines: Trace | None = None
-        self._sorted = _in_order(situation.basket)
+        self._sorted = in_order(situation.basket)
         self._total = situation.basket.total
         self._taken: dict[LineFilter, list[int]] = {}
         self._bases: dict[tuple[int, Base], Taken] = {}
@@ -219,7 +216,7 @@ class _Calculation:
         if not wanted.groups and not wanted.products:
             return self._sorted
         if self._index is None:
-            self._index = _by_goods(self._basket)
+            self._index = by_goods(self._basket)
         by_group, by_sku = self._index
         found = {i for group in common(wanted.groups, by_group) for i in by_group[group]}
         found.update(i for sku in common(wanted.products, by_sku) for i in by_sku[sku])
@@ -345,7 +342,7 @@ class _Calculation:
     def _trace_lines(self, program: ProgramVersion, taken: set[int]) -> None:
         for i in self._sorted:
             if i not in taken:
-                code, values = _why_not(program.lines, self._basket, i)
+                code, values = why_not(program.lines, self._basket, i)
                 number = self._basket.lines[i].number
                 self._reason(program, number, "nothing", code, **values)
 
@@ -366,11 +363,6 @@ _NO_LINE = (0,)
 """An event as the one line that takes all its points."""
 
 
-def positions(by_line: Sequence[int]) -> Iterator[int]:
-    """Where there is anything, without looking at each line in Python."""
-    return compress(range(len(by_line)), by_line)
-
-
 def _check_birthday(rule: ScenarioRule, member: Member, moment: datetime) -> None:
     """Raise unless it is the time of the member's birthday, known early enough."""
     if member.birth_date is None:
@@ -382,41 +374,3 @@ def _check_birthday(rule: ScenarioRule, member: Member, moment: datetime) -> Non
         known = member.birth_date_since.astimezone(moment.tzinfo).date()
         if (birthday - known).days < rule.known_before:
             raise _Nothing("birthday_known_late")
-
-
-def _by_goods(basket: Basket) -> tuple[Positions, Positions]:
-    """Where there is which group, what is above it counted too, and where which sku."""
-    by_group: Positions = {}
-    by_sku: Positions = {}
-    for i, line in enumerate(basket.lines):
-        if line.sku is not None:
-            by_sku.setdefault(line.sku, []).append(i)
-        for group in line.ancestry:
-            by_group.setdefault(group, []).append(i)
-    return by_group, by_sku
-
-
-def _in_order(basket: Basket) -> list[int]:
-    return sorted(range(len(basket.lines)), key=lambda i: basket.lines[i].number)
-
-
-def _why_not(wanted: LineFilter, basket: Basket, i: int) -> tuple[str, dict[str, object]]:
-    line = basket.lines[i]
-    if line.excluded:
-        return "excluded_product", {}
-    if wanted.exclude_promo and line.promo:
-        return "promo_line", {}
-    if line.sku in wanted.exclude_products or not wanted.exclude_groups.isdisjoint(line.ancestry):
-        return "excluded_goods", {}
-    if not wanted.takes(line):
-        return "other_goods", {}
-    return "line_condition", {"condition": wanted.when}
-
-
-def by_group(basket: Basket, by_line: Sequence[int]) -> tuple[tuple[str | None, int], ...]:
-    """Points of lines summed by product group, in the order of the lines; zeros left out."""
-    sums: dict[str | None, int] = {}
-    for i in positions(by_line):
-        group = basket.lines[i].group
-        sums[group] = sums.get(group, 0) + by_line[i]
-    return tuple(sums.items())

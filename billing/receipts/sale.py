@@ -21,8 +21,8 @@ from billing.common.money import format_amount, split
 from billing.common.teller import Request, answer_of, refuser
 from billing.common.wire import encode
 from billing.programs import limits
-from billing.programs.calculation import by_group, positions
 from billing.programs.fiscal import PrintLine, print_lines
+from billing.programs.lines import by_group, positions
 from billing.programs.model import UNIT, Award, Basket, Line, Part
 from billing.programs.payment import Payable
 from billing.receipts import store

@@ -15,7 +15,7 @@ from billing.common.errors import Conflict, NotFound, ValidationFailed
 from billing.common.money import format_amount
 from billing.common.teller import Request, answer_of, refuser
 from billing.customers.model import Customer
-from billing.programs.calculation import by_group
+from billing.programs.lines import by_group
 from billing.programs.model import Basket
 from billing.programs.obstacles import refusal
 from billing.programs.payment import Payable, pay
