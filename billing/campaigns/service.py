@@ -236,10 +236,7 @@ class Campaigns:
     ) -> dict[str, Any]:
         """State and next run of a campaign that goes on."""
         if run is not None and run.state in ("running", "failed"):
-            if run.state == "failed":
-                await store.change_run(
-                    tx, run.id, state="running", finished_at=None, error=None, attempts=0
-                )
+            await store.take_up(tx, run, self._clock())
             return {"state": "running"}
         now, due = self._clock(), campaign.next_run_at
         terms = compile_terms(campaign.code, read(campaign.definition), self._zone)
