@@ -141,7 +141,10 @@ class CampaignRunner:
             tally = counted(await work.giver.known(chunk.doubtful))
             await self._count(tx, run, tally, run.cursor, 0)
         else:
-            tally = await work.giver.give(chunk.customers, chunk.doubtful)
+            left = None
+            if campaign.allowance is not None:
+                left = campaign.allowance - await store.given_by(tx, code)
+            tally = await work.giver.give(chunk.customers, chunk.doubtful, left)
             await self._count(tx, run, tally, chunk.cursor, chunk.seen)
         if chunk.last or campaign.state == "cancelled":
             await end_run(tx, run_id, terms.schedule, self._ledger.clock())

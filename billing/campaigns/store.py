@@ -88,6 +88,9 @@ FROM unnest(CAST(:ids AS uuid[]), CAST(:errors AS text[])) AS n (id, error)
 ON CONFLICT DO NOTHING
 """)
 
+_GIVEN_BY = text("""
+SELECT coalesce(sum(points), 0)::bigint FROM billing.campaign_runs WHERE code = :code
+""")
 _GIVEN = """
 SELECT s.customer_id, coalesce(sum(p.amount), 0)::bigint AS points
 FROM ledger.sources s
@@ -216,6 +219,12 @@ async def given_already(database: Database, sources: Sequence[str]) -> dict[UUID
         return {}
     rows = await database.fetch(_GIVEN, list(sources), timeout_s=30)
     return {row["customer_id"]: row["points"] for row in rows}
+
+
+async def given_by(tx: AsyncConnection, code: str) -> int:
+    """Points that were counted in all runs of a campaign, in 1/100."""
+    found: int = (await tx.execute(_GIVEN_BY, {"code": code})).scalar_one()
+    return found
 
 
 async def read_runs(database: Database, code: str, before: datetime, limit: int) -> list[Run]:
