@@ -29,7 +29,7 @@ Clock = Callable[[], datetime]
 
 TURN = 50
 """Commands decided before others of the process have a turn: a thousand take a while."""
-MOST_POSTINGS = 20_000
+MOST_POSTINGS = 10_000
 """From so many on a group decides no further commands: who was not seen for years brings along all
 that has become due since, and a group has to end within its time."""
 
