@@ -31,12 +31,14 @@ class Batch:
         self._versions = {one: state.version for one, state in context.states.items()}
         self._lots = {one: set(state.lots) for one, state in context.states.items()}
         self._transactions: list[Transaction] = []
+        self.postings = 0
         self._sources: list[tuple[str, UUID, UUID]] = []
         self._answers: list[tuple[Any, ...]] = []
         self._riders: dict[str, tuple[Statement, list[tuple[Any, ...]]]] = {}
 
     def add(self, outcome: Outcome, rows: Sequence[Row]) -> None:
         self._transactions += outcome.transactions
+        self.postings += sum(len(one.postings) for one in outcome.transactions)
         for statement, values in rows:
             self._riders.setdefault(statement.name, (statement, []))[1].append(values)
 

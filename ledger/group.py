@@ -6,6 +6,7 @@ A refusal concerns its own command only. What the database rejects is split by `
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain
@@ -28,6 +29,9 @@ Clock = Callable[[], datetime]
 
 TURN = 50
 """Commands decided before others of the process have a turn: a thousand take a while."""
+MOST_POSTINGS = 10_000
+"""From so many on a group decides no further commands: who was not seen for years brings along all
+that has become due since, and a group has to end within its time."""
 
 
 class Result(Struct, frozen=True):
@@ -73,24 +77,40 @@ class Aborted(Exception):
 
 
 async def run_group(
-    connection: Connection, commands: Sequence[Command], clock: Clock, *, atomic: bool = False
+    connection: Connection,
+    commands: Sequence[Command],
+    clock: Clock,
+    *,
+    most: int = MOST_POSTINGS,
+    atomic: bool = False,
 ) -> list[Fate]:
-    """Run `commands` in order and commit once; a fate each, in the same order.
+    """Run `commands` in order and commit once; a fate each, in the same order. When they have
+    become `most` postings, the rest has none: it is for the next group.
 
-    `atomic` raises Aborted, and nothing has happened, unless every command succeeds. Raises what
-    the database raises; then nothing of the group has happened, unless the connection was lost
-    while it committed.
+    `atomic` leaves no rest; it raises Aborted, and nothing has happened, unless every command
+    succeeds. Raises what the database raises; then nothing of the group has happened, unless the
+    connection was lost while it committed.
     """
     needs = Needs(commands)
     while True:
         try:
-            return await _run(connection, commands, needs, clock, atomic)
+            async with connection.transaction():
+                batch, fates = await _decide_all(
+                    connection, commands, needs, clock(), sys.maxsize if atomic else most
+                )
+                if atomic and any(map(Aborted.failed, fates)):
+                    raise Aborted(fates)
+                await batch.write(connection)
+                return fates
         except MissingAccounts as missing:
             await connection.execute(sql.OPEN_ACCOUNTS, missing.customers)
 
 
-async def run_due(connection: Connection, limit: int, clock: Clock) -> Swept:
-    """Bring up to `limit` due customers up to date whom nobody else has locked, and commit once.
+async def run_due(
+    connection: Connection, limit: int, clock: Clock, *, most: int = MOST_POSTINGS
+) -> Swept:
+    """Bring up to `limit` due customers up to date whom nobody else has locked, as many as become
+    `most` postings, and commit once.
 
     Raises Unwritable, with the customers, when the database rejects what was decided.
     """
@@ -100,7 +120,10 @@ async def run_due(connection: Connection, limit: int, clock: Clock) -> Swept:
             now = clock()
             due = [row[0] for row in await connection.fetch(sql.DUE, now, limit)]
             commands = [sweep_of(one, now) for one in due]
-            return due, await _decide_all(connection, commands, Needs(commands), now, False)
+            batch, fates = await _decide_all(connection, commands, Needs(commands), now, most)
+            due = due[: len(fates)]
+            await batch.write(connection)
+            return due, fates
     except _OF_ROWS as error:
         raise Unwritable(due) from error
 
@@ -110,27 +133,20 @@ def sweep_of(customer_id: UUID, now: datetime) -> Command:
     return Command(customer_id=customer_id, kind="activation", occurred_at=now, sweep=True)
 
 
-async def _run(
-    connection: Connection, commands: Sequence[Command], needs: Needs, clock: Clock, atomic: bool
-) -> list[Fate]:
-    async with connection.transaction():
-        return await _decide_all(connection, commands, needs, clock(), atomic)
-
-
 async def _decide_all(
-    connection: Connection, commands: Sequence[Command], needs: Needs, now: datetime, atomic: bool
-) -> list[Fate]:
+    connection: Connection, commands: Sequence[Command], needs: Needs, now: datetime, most: int
+) -> tuple[Batch, list[Fate]]:
+    """Load and decide, until there are `most` postings; what is to be written, and the fates."""
     known, context = await load(connection, needs, now)
     batch = Batch(context)
     fates: list[Fate] = []
     for command in commands:
+        if batch.postings >= most:
+            break
         fates.append(_settle(command, context, known, batch, now))
         if len(fates) % TURN == 0:
             await asyncio.sleep(0)
-    if atomic and any(map(Aborted.failed, fates)):
-        raise Aborted(fates)
-    await batch.write(connection)
-    return fates
+    return batch, fates
 
 
 def _settle(command: Command, context: Context, known: Known, batch: Batch, now: datetime) -> Fate:

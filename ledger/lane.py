@@ -21,6 +21,7 @@ from msgspec import Struct
 from ledger.commands import Command, Fact
 from ledger.errors import Unavailable
 from ledger.group import (
+    MOST_POSTINGS,
     Aborted,
     Clock,
     Fate,
@@ -100,12 +101,14 @@ class Lane:
         *,
         capacity: int,
         group_size: int,
+        group_postings: int = MOST_POSTINGS,
         group_timeout_s: float = 30.0,
     ) -> None:
         self._connect = connect
         self._clock = clock
         self._capacity = capacity
         self._group_size = group_size
+        self._group_postings = group_postings
         self._group_timeout_s = group_timeout_s
         self._queue: deque[_Job | _Whole | _Due] = deque()
         self._wake = asyncio.Event()
@@ -240,8 +243,11 @@ class Lane:
 
     async def _commit(self, jobs: Sequence[_Job]) -> None:
         """Run a group to its end: everybody hears something, whatever happens."""
-        if not jobs:
-            return
+        while jobs:
+            jobs = await self._commit_some(jobs)
+
+    async def _commit_some(self, jobs: Sequence[_Job]) -> Sequence[_Job]:
+        """Run a group; those it left for the next one."""
         try:
             fates = await self._attempt_group([job.command for job in jobs])
         except _AWAY as error:
@@ -261,13 +267,11 @@ class Lane:
                     if job not in free:
                         _tell(job, _rejected(job.command, error))
                 if busy or taken:
-                    await self._commit(free)
-                    return
+                    return free
             if len(jobs) > 1:
                 half = len(jobs) // 2
                 await self._commit(jobs[:half])
-                await self._commit(jobs[half:])
-                return
+                return jobs[half:]
             fates = [_rejected(jobs[0].command, error)]
         except BaseException:
             for job in jobs:
@@ -275,9 +279,10 @@ class Lane:
             await self._drop_connection()
             raise
         self.groups += 1
-        self.commands += len(jobs)
-        for job, fate in zip(jobs, fates, strict=True):
+        self.commands += len(fates)
+        for job, fate in zip(jobs, fates, strict=False):
             _tell(job, fate)
+        return jobs[len(fates) :]
 
     async def _busy(self, jobs: Sequence[_Job]) -> tuple[set[UUID], set[Fact]]:
         """The customers of `jobs`, and the shared facts, that somebody else holds locked."""
@@ -308,7 +313,7 @@ class Lane:
             job.future.set_result(swept)
 
     async def _run_due(self, limit: int, connection: Connection) -> Swept:
-        return await run_due(connection, limit, self._clock)
+        return await run_due(connection, limit, self._clock, most=self._group_postings)
 
     async def _each_of(self, customers: Sequence[UUID]) -> list[Fate]:
         loop, now = asyncio.get_running_loop(), self._clock()
@@ -320,7 +325,9 @@ class Lane:
         self, commands: Sequence[Command], *, atomic: bool = False
     ) -> list[Fate]:
         async def run(connection: Connection) -> list[Fate]:
-            return await run_group(connection, commands, self._clock, atomic=atomic)
+            return await run_group(
+                connection, commands, self._clock, most=self._group_postings, atomic=atomic
+            )
 
         return await self._attempt(run, repeatable=all(map(_repeatable, commands)))
 

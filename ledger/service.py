@@ -19,13 +19,15 @@ from ledger import sql
 from ledger.commands import Command
 from ledger.connection import ImpatientConnection
 from ledger.errors import Unavailable
-from ledger.group import Clock, Fate, Result, Swept
+from ledger.group import MOST_POSTINGS, Clock, Fate, Result, Swept
 from ledger.lane import Lane
 from ledger.load import Connection
 from ledger.seals import era
 
 TILL_GROUP_TIMEOUT_S = 3.0
 """A till gives up before; a lane that waits longer for a silent server only holds up the next."""
+TILL_GROUP_POSTINGS = 5000
+"""What a group may write well within that time, though its customers were not seen for years."""
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
@@ -45,7 +47,9 @@ class Ledger:
         lanes: int = 1,
         capacity: int = 4096,
         group_size: int = 256,
+        group_postings: int = TILL_GROUP_POSTINGS,
         bulk_group_size: int = 1000,
+        bulk_group_postings: int = MOST_POSTINGS,
         bulk_capacity: int = 100_000,
         readers: int = 4,
         reporters: int = 2,
@@ -63,12 +67,17 @@ class Ledger:
                 clock,
                 capacity=capacity,
                 group_size=group_size,
+                group_postings=group_postings,
                 group_timeout_s=TILL_GROUP_TIMEOUT_S,
             )
             for _ in range(lanes)
         ]
         self.bulk_lane = Lane(
-            self._connect_bulk, clock, capacity=bulk_capacity, group_size=bulk_group_size
+            self._connect_bulk,
+            clock,
+            capacity=bulk_capacity,
+            group_size=bulk_group_size,
+            group_postings=bulk_group_postings,
         )
         self._pool: Pool | None = None
         self._report_pool: Pool | None = None

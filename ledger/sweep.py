@@ -56,8 +56,9 @@ class Stuck(Struct, frozen=True):
 
 
 async def post_due(ledger: Ledger, *, limit: int = 1000) -> int:
-    """Bring up to `limit` due customers up to date; how many were found, those that could not be
-    included. Fewer than `limit`: nothing is left that another sweep or a till is not at work on.
+    """Bring up to `limit` due customers up to date, fewer when much has become due for each; how
+    many, those that could not be included. 0: nothing is left that another sweep or a till is not
+    at work on.
 
     Any number may run side by side, here and elsewhere. Raises Unavailable.
     """

@@ -35,7 +35,7 @@ def declare(
     async def post_all_due() -> int:
         """Activations, expiries and hold timeouts whose time has come, for a while."""
         handled, found, go_on = 0, POST_DUE_LIMIT, opened.a_while()
-        while found == POST_DUE_LIMIT and go_on():
+        while found and go_on():
             found = await post_due(opened.ledger, limit=POST_DUE_LIMIT)
             handled += found
         return handled

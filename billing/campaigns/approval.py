@@ -39,3 +39,8 @@ class Approval:
         if terms.budget is not None:
             return max(cost, terms.budget) > self._limit
         return preview.runs is None or cost * preview.runs > self._limit
+
+    def allowance(self, terms: Terms) -> int | None:
+        """What a campaign that nobody approved may give, though its audience may have grown since
+        the preview; None when its budget says so."""
+        return self._limit if terms.budget is None else None

@@ -14,6 +14,8 @@ from billing.programs.model import Basket, Situation
 BLOCKED: Final = "blocked"
 NOT_VERIFIED: Final = "not_verified"
 BUDGET: Final = "budget"
+APPROVAL: Final = "approval"
+"""More than may be given without a second person."""
 
 
 class Audience:

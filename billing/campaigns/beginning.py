@@ -20,21 +20,21 @@ log = structlog.stdlib.get_logger(__name__)
 
 async def begin(
     database: Database, code: str, now: datetime, catch_up: timedelta, zone: ZoneInfo
-) -> None:
+) -> bool:
     """Begin the run of a campaign that is due; one that is missed for longer than `catch_up` is
-    skipped, and said to be. Raises Overloaded."""
+    skipped, and said to be. False: somebody else has it. Raises Overloaded."""
     total: int | None = None
     async with database.transaction(timeout_s=60) as tx:
         campaign = await store.lock(tx, code, skip=True)
         if campaign is None or campaign.state != "scheduled":
-            return
+            return False
         due = campaign.next_run_at
         if due is None or due > now:
-            return
+            return False
         terms = compile_terms(code, read(campaign.definition), zone)
         if due < now - catch_up:
             await _skip(tx, campaign, terms.schedule, due, now, catch_up)
-            return
+            return True
         if terms.audience is None:
             total = campaign.audience_size
         else:
@@ -43,6 +43,7 @@ async def begin(
         await store.insert_run(tx, run | {"started_at": now, "total": total})
         await store.change(tx, code, state="running", next_run_at=None)
     log.info("campaign_run_begun", campaign=code, scheduled_at=due.isoformat(), total=total)
+    return True
 
 
 async def _skip(

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from billing.campaigns import store
-from billing.campaigns.audience import BUDGET, obstacle_of
+from billing.campaigns.audience import APPROVAL, BUDGET, obstacle_of
 from billing.campaigns.budget import SPENT, Budget
 from billing.campaigns.gifts import Gift, Occasion, Offer
 from billing.common.db import Database
@@ -65,9 +65,13 @@ class Giver:
         self._budget = budget
         self._least = least
 
-    async def give(self, customers: Sequence[Customer], doubtful: Sequence[UUID]) -> Tally:
-        """Give to who may get it and has not got it yet. Raises Unavailable, Overloaded: then
-        what has happened is found at the next attempt."""
+    async def give(
+        self, customers: Sequence[Customer], doubtful: Sequence[UUID], left: int | None = None
+    ) -> Tally:
+        """Give to who may get it and has not got it yet, no more than is `left` (in 1/100).
+
+        Raises Unavailable, Overloaded: then what has happened is found at the next attempt.
+        """
         known = await self.known(doubtful)
         tally = counted(known)
         tally.customers += sum(one.id not in known for one in customers)
@@ -75,8 +79,27 @@ class Giver:
         if fresh and await self._is_spent():
             tally.skip(BUDGET, len(fresh))
             return tally
+        if left is not None:
+            fresh = await self._allowed(fresh, left - tally.points, tally)
         await self._post(await self._offers(fresh, tally), tally)
         return tally
+
+    async def _allowed(
+        self, customers: Sequence[Customer], left: int, tally: Tally
+    ) -> list[Customer]:
+        """Those for whom enough is left, at the most it may cost."""
+        found = []
+        for customer in customers:
+            try:
+                cost = await self._gift.estimate(customer)
+            except ValidationFailed:
+                cost = 0  # No offer can be made: it is set aside.
+            if cost > left:
+                tally.skip(APPROVAL)
+            else:
+                left -= cost
+                found.append(customer)
+        return found
 
     async def known(self, customers: Sequence[UUID]) -> dict[UUID, int]:
         """What was given to them before, by a worker that died or fell behind."""

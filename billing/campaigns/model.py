@@ -46,7 +46,8 @@ ALLOWED: dict[Action, tuple[State, ...]] = {
 
 
 class Campaign(msgspec.Struct, kw_only=True):
-    """A row of billing.campaigns. `hands` are the keys that made it what it is."""
+    """A row of billing.campaigns. `hands` are the keys that made it what it is. `allowance` is what
+    it may give in all its runs, in 1/100, when nobody approved it and it has no budget."""
 
     code: str
     definition: dict[str, Any]
@@ -62,6 +63,7 @@ class Campaign(msgspec.Struct, kw_only=True):
     submitted_at: datetime | None
     approved_by: str | None
     approved_at: datetime | None
+    allowance: int | None
     next_run_at: datetime | None
     failure: str | None
 
@@ -93,6 +95,7 @@ class Run(msgspec.Struct, kw_only=True):
     scheduled_at: datetime
     state: RunState
     started_at: datetime | None
+    moved_at: datetime | None
     finished_at: datetime | None
     total: int | None
     cursor: UUID | None

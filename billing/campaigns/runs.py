@@ -84,19 +84,18 @@ class CampaignRunner:
         earlier turn found out of the runs. Raises Overloaded, Unavailable."""
         known = {} if known is None else known
         now = self._ledger.clock()
-        due = await store.find_due(self._database, now)
-        for code in due:
-            await self._begin(code, now)
-        done = len(due)
+        done = 0
+        for code in await store.find_due(self._database, now):
+            done += await self._begin(code, now)
         for run_id, code in await store.find_open_runs(self._database):
             if not self._stopping:
                 done += await self._go_on(run_id, code, known)
         return done
 
-    async def _begin(self, code: str, now: datetime) -> None:
+    async def _begin(self, code: str, now: datetime) -> bool:
         """A campaign that cannot begin stands in nobody's way."""
         try:
-            await begin(self._database, code, now, self._catch_up, self._zone)
+            return await begin(self._database, code, now, self._catch_up, self._zone)
         except Overloaded:
             raise
         except Exception as error:
@@ -104,6 +103,7 @@ class CampaignRunner:
                 raise Overloaded("The database does not answer.") from error
             log.exception("campaign_not_begun", campaign=code)
             await give_up(self._database, code, f"It could not begin: {error!r}"[:500])
+        return False
 
     async def _go_on(self, run_id: UUID, code: str, known: _Known) -> bool:
         """A chunk of a run; False when there was nothing for us to do."""
@@ -126,6 +126,8 @@ class CampaignRunner:
         run = await store.take_run(tx, run_id)
         campaign = await store.read_in(tx, code)
         if run is None or campaign is None:
+            # Another worker has it, and may die in it: what we know of it is not all any more.
+            known.pop(run_id, None)
             return False
         if campaign.state not in ("running", "cancelled"):
             return False
@@ -139,7 +141,10 @@ class CampaignRunner:
             tally = counted(await work.giver.known(chunk.doubtful))
             await self._count(tx, run, tally, run.cursor, 0)
         else:
-            tally = await work.giver.give(chunk.customers, chunk.doubtful)
+            left = None
+            if campaign.allowance is not None:
+                left = campaign.allowance - await store.given_by(tx, code)
+            tally = await work.giver.give(chunk.customers, chunk.doubtful, left)
             await self._count(tx, run, tally, chunk.cursor, chunk.seen)
         if chunk.last or campaign.state == "cancelled":
             await end_run(tx, run_id, terms.schedule, self._ledger.clock())
@@ -161,8 +166,8 @@ class CampaignRunner:
         if tally.failed:
             await store.set_aside(tx, run.id, tally.failed, self._ledger.clock())
         await store.move_run(
-            tx, run, cursor=cursor, seen=seen, customers=tally.customers, given=tally.given,
-            points=tally.points, failed=len(tally.failed), skipped=skipped,
+            tx, run, at=self._ledger.clock(), cursor=cursor, seen=seen, customers=tally.customers,
+            given=tally.given, points=tally.points, failed=len(tally.failed), skipped=skipped,
         )  # fmt: skip
 
     async def _strike(self, run_id: UUID, code: str, error: Exception) -> None:

@@ -152,6 +152,7 @@ class Campaigns:
             await store.change(
                 tx, code, state="waiting_approval" if needed else "scheduled", hands=hands,
                 submitted_by=principal.name, submitted_at=self._clock(), next_run_at=first,
+                allowance=None if needed else self._approval.allowance(terms),
             )  # fmt: skip
         self._wake()
         return await self.read(code, principal)
@@ -186,7 +187,7 @@ class Campaigns:
                 )
             await store.change(
                 tx, code, state="draft", next_run_at=None, submitted_by=None, submitted_at=None,
-                approved_by=None, approved_at=None,
+                approved_by=None, approved_at=None, allowance=None,
             )  # fmt: skip
             await approvals.decide_of(tx, _KIND, code, "withdrawn", principal, self._clock())
         return await self.read(code, principal)
@@ -236,10 +237,7 @@ class Campaigns:
     ) -> dict[str, Any]:
         """State and next run of a campaign that goes on."""
         if run is not None and run.state in ("running", "failed"):
-            if run.state == "failed":
-                await store.change_run(
-                    tx, run.id, state="running", finished_at=None, error=None, attempts=0
-                )
+            await store.take_up(tx, run, self._clock())
             return {"state": "running"}
         now, due = self._clock(), campaign.next_run_at
         terms = compile_terms(campaign.code, read(campaign.definition), self._zone)

@@ -66,11 +66,18 @@ ON CONFLICT DO NOTHING RETURNING customer_id
 _CLEAR = text("DELETE FROM billing.campaign_audience WHERE code = :code")
 
 _MOVE = text("""
-UPDATE billing.campaign_runs SET "cursor" = :cursor, attempts = 0, seen = seen + :seen,
-    customers = customers + :customers, given = given + :given, points = points + :points,
-    failed = failed + :failed, skipped = CAST(:skipped AS jsonb)
+UPDATE billing.campaign_runs SET "cursor" = :cursor, attempts = 0, moved_at = :at,
+    seen = seen + :seen, customers = customers + :customers, given = given + :given,
+    points = points + :points, failed = failed + :failed,
+    skipped = CAST(:skipped AS jsonb)
 WHERE id = :id
 """)
+_TOUCH = text("""
+UPDATE billing.campaign_runs SET moved_at = :at WHERE id = (
+    SELECT id FROM billing.campaign_runs WHERE id = :id FOR UPDATE SKIP LOCKED)
+""")
+"""Not waited for: a worker that is about to count its last chunk moves the run, and then waits for
+the campaign, which whoever resumes it holds."""
 _STRIKE = text("""
 UPDATE billing.campaign_runs SET attempts = attempts + 1 WHERE id = :id RETURNING attempts
 """)
@@ -81,6 +88,9 @@ FROM unnest(CAST(:ids AS uuid[]), CAST(:errors AS text[])) AS n (id, error)
 ON CONFLICT DO NOTHING
 """)
 
+_GIVEN_BY = text("""
+SELECT coalesce(sum(points), 0)::bigint FROM billing.campaign_runs WHERE code = :code
+""")
 _GIVEN = """
 SELECT s.customer_id, coalesce(sum(p.amount), 0)::bigint AS points
 FROM ledger.sources s
@@ -171,13 +181,22 @@ async def newest_run(tx: AsyncConnection, code: str) -> Run | None:
 
 
 async def move_run(tx: AsyncConnection, run: Run, **counted: Any) -> None:
-    """Count a chunk: the numbers are added, `cursor` and `skipped` replaced."""
+    """Count a chunk `at` a time: the numbers are added, `cursor` and `skipped` replaced."""
     counted["skipped"] = msgspec.json.encode(counted["skipped"]).decode()
     await tx.execute(_MOVE, {"id": run.id, **counted})
 
 
 async def change_run(tx: AsyncConnection, run_id: UUID, **values: Any) -> None:
     await tx.execute(update(campaign_runs).where(campaign_runs.c.id == run_id).values(values))
+
+
+async def take_up(tx: AsyncConnection, run: Run, at: datetime) -> None:
+    """Let a run that was stopped, or failed, go on."""
+    if run.state == "failed":
+        again = {"state": "running", "finished_at": None, "error": None, "attempts": 0}
+        await change_run(tx, run.id, moved_at=at, **again)
+    else:
+        await tx.execute(_TOUCH, {"id": run.id, "at": at})
 
 
 async def strike_run(tx: AsyncConnection, run_id: UUID) -> int:
@@ -200,6 +219,12 @@ async def given_already(database: Database, sources: Sequence[str]) -> dict[UUID
         return {}
     rows = await database.fetch(_GIVEN, list(sources), timeout_s=30)
     return {row["customer_id"]: row["points"] for row in rows}
+
+
+async def given_by(tx: AsyncConnection, code: str) -> int:
+    """Points that were counted in all runs of a campaign, in 1/100."""
+    found: int = (await tx.execute(_GIVEN_BY, {"code": code})).scalar_one()
+    return found
 
 
 async def read_runs(database: Database, code: str, before: datetime, limit: int) -> list[Run]:

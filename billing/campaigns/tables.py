@@ -47,6 +47,8 @@ campaigns = Table(
     Column("submitted_at", _TIME),
     Column("approved_by", Text),
     Column("approved_at", _TIME),
+    # What it may give without a second person, in all its runs; null: as much as it says.
+    Column("allowance", BigInteger),
     Column("next_run_at", _TIME),
     Column("failure", Text),
     CheckConstraint(
@@ -72,6 +74,8 @@ campaign_runs = Table(
     Column("scheduled_at", _TIME, nullable=False),
     Column("state", Text, nullable=False),
     Column("started_at", _TIME),
+    # When a chunk was last counted, or the run taken up again.
+    Column("moved_at", _TIME),
     Column("finished_at", _TIME),
     Column("total", BigInteger),
     # The last customer that is counted. It only saves work: what was given, the ledger knows.

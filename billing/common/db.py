@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 from sqlalchemy import event
@@ -143,7 +143,7 @@ class Database:
         deadline = loop.time() + timeout_s
         with overloaded_when_away():
             async with self.engine.connect() as connection:
-                driver = await _driver(connection)
+                driver = await driver_of(connection)
                 timer = loop.call_at(deadline, driver.terminate)
                 try:
                     yield connection
@@ -180,6 +180,12 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, OSError | TimeoutError | PoolTimeout | asyncpg.InternalClientError)
 
 
+async def driver_of(connection: AsyncConnection) -> asyncpg.Connection[asyncpg.Record]:
+    """The driver's connection under it: what runs there is part of the same transaction."""
+    found: Any = (await connection.get_raw_connection()).driver_connection
+    return cast("asyncpg.Connection[asyncpg.Record]", found)
+
+
 async def _leave_as_it_is(connection: Any) -> None:
     """Single statements leave nothing behind in a session: a reset would only cost a round trip."""
 
@@ -187,10 +193,6 @@ async def _leave_as_it_is(connection: Any) -> None:
 def _server_settings(role: str | None, application: str) -> dict[str, str]:
     settings = {"application_name": application, "timezone": "UTC", "jit": "off"}
     return settings if role is None else settings | {"role": role}
-
-
-async def _driver(connection: AsyncConnection) -> Any:
-    return (await connection.get_raw_connection()).driver_connection
 
 
 def _refuse_closed(dbapi_connection: Any, entry: ConnectionPoolEntry, proxy: Any) -> None:
@@ -202,6 +204,7 @@ __all__ = [
     "ANSWER_TIMEOUT_S",
     "Database",
     "connect",
+    "driver_of",
     "is_away",
     "overloaded_when_away",
 ]

@@ -7,11 +7,11 @@ never skipped, it is waited for. Nothing here asks what time it is.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from datetime import datetime
-from itertools import groupby
 from typing import Any
 
+import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +25,10 @@ ADVISORY_CLASS = 0x62_65_76
 
 NEWS_TIMEOUT_S = 5.0
 CHUNK = 1000
+AT_ONCE = 500
+"""Events in memory at a time,"""
+ROWS = 1000
+"""and rows of the journal."""
 
 _LEAD = text("SELECT pg_try_advisory_xact_lock(:class, hashtext(:consumer))")
 
@@ -66,6 +70,8 @@ BOUND = text(
     + ", :until)"
 )
 
+_BOUND = BOUND.text.replace(":after", "$1").replace(":until", "$2").replace(":skipped", "$3")
+
 JOURNAL = """
 SELECT t.xid, t.customer_id, t.version, t.id, t.kind, t.occurred_at, t.available_after,
        t.promo_after, t.deferred_after, t.held_after, t.debt_after, t.corrects, t.hold_id,
@@ -74,15 +80,17 @@ SELECT t.xid, t.customer_id, t.version, t.id, t.kind, t.occurred_at, t.available
 FROM ledger.transactions t
 LEFT JOIN ledger.transactions c ON c.id = t.corrects AND c.customer_id = t.customer_id
 JOIN ledger.postings p ON p.customer_id = t.customer_id AND p.version = t.version
-WHERE t.xid > :after AND t.xid <= :until
+WHERE t.xid > $1 AND t.xid <= $2
 ORDER BY t.xid, t.customer_id, t.version, p.seq
 """
-_WIDTH = 18
+_HEAD = slice(0, 18)
+_POSTING = slice(18, None)
+_WHOSE = slice(1, 3)
 
-_EVENTS = text("""
+_EVENTS = """
 SELECT id, type, occurred_at, customer_id, data::text, xid FROM billing.events
-WHERE xid > :after AND xid <= :until ORDER BY xid, seq
-""")
+WHERE xid > $1 AND xid <= $2 ORDER BY xid, seq
+"""
 
 _MOVE = text("""
 INSERT INTO billing.event_cursors AS c (consumer, xid, moved_at)
@@ -134,39 +142,33 @@ async def bound(tx: AsyncConnection, after: int, until: int, limit: int) -> int:
     return found
 
 
-async def read(tx: AsyncConnection, after: int, until: int) -> list[Event]:
+async def read(
+    connection: Connection, after: int, until: int, *, at_once: int = AT_ONCE
+) -> AsyncIterator[list[Event]]:
     """The events of transactions after `after` up to `until`, of a customer in the order of the
-    journal, in two queries whatever their number."""
-    between = {"after": after, "until": until}
-    told = list(_of_journal(await tx.execute(text(JOURNAL), between)))
-    for event_id, kind, at, customer, data, xid in await tx.execute(_EVENTS, between):
-        told.append(Event(event_id, kind, at, customer, data.encode(), xid))
-    told.sort(key=lambda event: event.xid)  # Stable: within a transaction the journal is first.
-    return told
+    journal, `at_once` at a time. A transaction may have written any number: rows come through
+    cursors, so it has to be open in a transaction until the end."""
+    told: list[Event] = []
+    journal = connection.cursor(JOURNAL, after, until, prefetch=ROWS)
+    others = connection.cursor(_EVENTS, after, until, prefetch=ROWS)
+    async for event in _merged(_of_journal(journal), _of_others(others)):
+        told.append(event)
+        if len(told) == at_once:
+            yield told
+            told = []
+    if told:
+        yield told
 
 
 async def events_between(
     connection: Connection, after: int, until: int
 ) -> AsyncIterator[list[Event]]:
-    """The events of commits after `after` up to `until`, some at a time, for whoever has a
-    connection of his own and a transaction on it."""
-    bound_sql, events_sql = (_positional(str(one)) for one in (BOUND, _EVENTS))
-    journal_sql = _positional(JOURNAL)
+    """The same for any distance, each chunk by index. Needs no `lead`, but a transaction."""
     while after < until:
-        end = await connection.fetchval(bound_sql, after, until, CHUNK - 1)
-        told = list(_of_journal(await connection.fetch(journal_sql, after, end)))
-        for event_id, kind, at, customer, data, xid in await connection.fetch(
-            events_sql, after, end
-        ):
-            told.append(Event(event_id, kind, at, customer, data.encode(), xid))
-        yield told
+        end = await connection.fetchval(_BOUND, after, until, CHUNK - 1)
+        async for events in read(connection, after, end):
+            yield events
         after = end
-
-
-def _positional(query: str) -> str:
-    for number, name in enumerate((":after", ":until", ":skipped"), 1):
-        query = query.replace(name, f"${number}")
-    return query
 
 
 async def move(tx: AsyncConnection, consumer: str, xid: int, now: datetime) -> None:
@@ -184,7 +186,40 @@ async def oldest_waiting(database: Database, consumer: str) -> datetime | None:
     return rows[0][0] if rows else None
 
 
-def _of_journal(rows: Iterable[Iterable[Any]]) -> Iterator[Event]:
-    for head, postings in groupby(map(tuple, rows), key=lambda row: row[:_WIDTH]):
-        values: tuple[Any, ...] = (*head, [Movement(*row[_WIDTH:]) for row in postings])
-        yield from events_of(Entry(*values))
+async def _of_journal(rows: AsyncIterable[asyncpg.Record]) -> AsyncIterator[Event]:
+    """The events of transactions, of each of which all postings come one after another."""
+    one: list[asyncpg.Record] = []
+    async for row in rows:
+        if one and row[_WHOSE] != one[0][_WHOSE]:
+            for event in _of_transaction(one):
+                yield event
+            one = []
+        one.append(row)
+    if one:
+        for event in _of_transaction(one):
+            yield event
+
+
+def _of_transaction(rows: Sequence[asyncpg.Record]) -> list[Event]:
+    values: tuple[Any, ...] = (*rows[0][_HEAD], [Movement(*row[_POSTING]) for row in rows])
+    return events_of(Entry(*values))
+
+
+async def _of_others(rows: AsyncIterable[asyncpg.Record]) -> AsyncIterator[Event]:
+    async for event_id, kind, at, customer, data, xid in rows:
+        yield Event(event_id, kind, at, customer, data.encode(), xid)
+
+
+async def _merged(
+    journal: AsyncIterator[Event], others: AsyncIterator[Event]
+) -> AsyncIterator[Event]:
+    """By transactions; within one the journal is first."""
+    other = await anext(others, None)
+    async for event in journal:
+        while other is not None and other.xid < event.xid:
+            yield other
+            other = await anext(others, None)
+        yield event
+    while other is not None:
+        yield other
+        other = await anext(others, None)

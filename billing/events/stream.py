@@ -11,14 +11,14 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing.common.db import Database
+from billing.common.db import Database, driver_of
 from billing.events import reading
 from billing.events.model import Event
 from ledger.group import Clock
 from ledger.service import utc_now
 
 CHUNK: Final = 500
-"""Transactions read at a time, and whatever else was written by the last one's."""
+"""Transactions of the journal read at a time, and whatever else was committed with the last one."""
 TIMEOUT_S: Final = 60.0
 
 Wanted = Callable[[AsyncConnection], Awaitable[bool]]
@@ -41,7 +41,7 @@ class Stream:
     was called for it.
 
     `wanted` tells whether anybody cares for what comes now; if not, it is passed over. `take`
-    does what is to be done with a chunk, in the transaction it is given.
+    does what is to be done with some of a chunk's events, in the transaction it is given.
     """
 
     def __init__(
@@ -82,7 +82,9 @@ class Stream:
                 return False
             if await self._wanted(tx):
                 until = await reading.bound(tx, cursor, horizon, self._chunk)
-                await self._take(tx, await reading.read(tx, cursor, until))
+                driver = await driver_of(tx)
+                async for events in reading.read(driver, cursor, until):
+                    await self._take(tx, events)
             else:
                 until = horizon
             await reading.move(tx, self._consumer, until, self._clock())

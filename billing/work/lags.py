@@ -83,6 +83,16 @@ WHERE state = 'scheduled' AND next_run_at <= $1
 """,
     ),
     Lag(
+        "campaigns at work",
+        600,
+        """
+SELECT coalesce(r.moved_at, r.started_at) AS since
+FROM billing.campaign_runs r JOIN billing.campaigns c USING (code)
+WHERE r.state = 'running' AND c.state IN ('running', 'cancelled')
+  AND coalesce(r.moved_at, r.started_at) <= $1
+""",
+    ),
+    Lag(
         "notices",
         3600,
         """

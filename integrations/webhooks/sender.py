@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import httpcore
 import httpx
+import structlog
 
 from integrations.webhooks.guard import ForbiddenTarget, Guard
 from integrations.webhooks.model import Reply
@@ -22,6 +23,8 @@ READ_BYTES: Final = 64 << 10
 KEPT_CHARACTERS: Final = 500
 CONNECTIONS: Final = 512
 IDLE_S: Final = 10.0
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class Sender:
@@ -46,7 +49,7 @@ class Sender:
         )
 
     async def send(self, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """What the subscriber said. Never raises what the network raises."""
+        """What the subscriber said, or why nothing was heard. Never raises."""
         began = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -59,6 +62,10 @@ class Sender:
             reply = Reply(error=_class_of(error), answer=str(error)[:KEPT_CHARACTERS] or None)
         except OSError as error:
             reply = Reply(error="no_address", answer=str(error)[:KEPT_CHARACTERS])
+        except Exception as error:
+            # Nobody foresaw it: one attempt failed like others, and the next event has its turn.
+            log.exception("webhook_attempt_broke", target=target)
+            reply = Reply(error=_class_of(error), answer=str(error)[:KEPT_CHARACTERS] or None)
         took_ms = round((time.monotonic() - began) * 1000)
         return Reply(
             status=reply.status,

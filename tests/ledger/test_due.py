@@ -9,6 +9,7 @@ import pytest
 
 from ledger import commands as c
 from ledger.errors import Refusal
+from ledger.group import Result
 from ledger.model import Transaction
 from ledger.reads import hold_now
 from ledger.service import Ledger
@@ -240,6 +241,45 @@ async def test_a_sweep_leaves_out_whom_somebody_else_has_locked(
     assert [len(await one.history()) for one in people] == [2, 1, 2, 2]
     assert await post_due(ledger) == 1
     assert await stuck(ledger.pool, 10) == []
+
+
+LARGEST = """
+SELECT max(written) FROM (
+    SELECT count(*) AS written FROM ledger.transactions t JOIN ledger.postings
+    USING (customer_id, version) WHERE t.kind <> 'accrual' GROUP BY t.xid) AS groups
+"""
+
+
+@pytest.mark.parametrize("who", ["a sweep", "bulk", "tills"])
+async def test_whoever_was_not_seen_for_years_makes_no_group_without_bounds(
+    who: str, clock: Clock, database: TestDatabase
+) -> None:
+    """Each brings along all that has become due since: a group ends within its time."""
+    due, most = 40, 100
+    async with Ledger(
+        database.url, clock=clock, group_postings=most, bulk_group_postings=most
+    ) as ledger:
+        people = [Customer(ledger, clock) for _ in range(12)]
+        for one in people:
+            await one.accrue(*(lot(10, expires=n) for n in range(1, due + 1)), lot(1))
+        clock.seconds = due + 1
+        if who == "a sweep":
+            found = []
+            while swept := await post_due(ledger):
+                found.append(swept)
+            assert found == [3, 3, 3, 3]
+        elif who == "bulk":
+            spent = [one.command("redemption", c.Redeem(1)) for one in people]
+            assert all(isinstance(fate, Result) for fate in await ledger.execute_many(spent))
+        else:
+            await asyncio.gather(*(one.redeem(1) for one in people))
+        for one in people:
+            kinds = [t.kind for t in await one.history()]
+            assert kinds == ["accrual"] + ["expiry"] * due + ["redemption"] * (who != "a sweep")
+    owner = await asyncpg.connect(database.owner_url)
+    assert await owner.fetchval(LARGEST) < most + due + 2
+    await owner.close()
+    await assert_clean(database)
 
 
 BROKEN = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -34,6 +35,38 @@ async def test_what_may_cost_more_than_the_limit_waits(
     await office.draft("gift", **body)
     await office.preview("gift")
     assert await office.act("gift", "submit") == state
+
+
+@pytest.mark.parametrize("gift", ["points", "program"])
+async def test_what_nobody_approved_gives_no_more_though_its_audience_has_grown(
+    office: Office, gift: str
+) -> None:
+    """Previewed for two, then tagged for many: the limit holds over all runs, to the point."""
+    body: dict[str, Any] = {"points": "9000.00"}
+    if gift == "program":
+        body = {"program": await office.chain.scenario("thanks", "9000.00")}
+    twice = {"rule": "FREQ=DAILY;COUNT=2", "at": "12:00", "from": "2027-03-02"}
+    await office.customers(2, tags=["vip"])
+    await office.draft("gift", recurrence=twice, **body)
+    await office.preview("gift")
+    assert await office.act("gift", "submit") == "scheduled"
+    await office.customers(6, tags=["vip"])
+    office.chain.now += timedelta(days=3)
+    await office.run(chunk=3)
+    runs = [(one["given"], one["points"], one["skipped"]) for one in await office.runs("gift")]
+    assert runs == [(8, "72000.00", {}), (3, "27000.00", {"approval": 5})]
+
+
+async def test_what_was_approved_is_for_whoever_is_in_the_audience_then(office: Office) -> None:
+    await office.customers(2, tags=["vip"])
+    await office.draft("gift", points="60000.00", run_at="2027-03-02T09:00:00Z")
+    await office.preview("gift")
+    assert await office.act("gift", "submit") == "waiting_approval"
+    assert await office.act("gift", "approve", "finance") == "scheduled"
+    await office.customers(2, tags=["vip"])
+    office.chain.now += timedelta(days=1)
+    await office.run()
+    assert len(await office.given()) == 4
 
 
 async def test_nobody_approves_what_they_had_a_hand_in(office: Office) -> None:

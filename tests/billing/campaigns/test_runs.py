@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -172,6 +173,35 @@ async def test_a_pause_is_not_held_up_by_the_group_that_is_being_posted(office: 
     await running
     assert len(await office.given()) < 3000
     assert (await office.runs("gift"))[0]["given"] == len(await office.given())
+
+
+async def test_hands_that_pause_and_resume_all_the_while_lose_and_double_nothing(
+    office: Office,
+) -> None:
+    """Two persons and two workers: each is heard or told why not, nobody waits for ever."""
+    vips = await office.customers(300, tags=["vip"])
+    await office.started("gift")
+    deadline_s = asyncio.get_running_loop().time() + 60
+    heard: Counter[tuple[str, int]] = Counter()
+
+    async def press(action: str) -> None:
+        while (await office.get("/gift"))["state"] != "finished":
+            answer = await office.post(f"/gift/{action}")
+            heard[action, answer.status_code] += 1
+            assert asyncio.get_running_loop().time() < deadline_s
+
+    async def work() -> None:
+        runner = office.runner(chunk=10)
+        while await office.state("gift") != "finished":
+            await runner.run_all()
+
+    await asyncio.gather(press("pause"), press("resume"), work(), work())
+    assert await office.once(vips, "10.00")
+    (run,) = await office.runs("gift")
+    assert (run["state"], run["given"], run["points"]) == ("finished", 300, "3000.00")
+    assert heard["pause", 200] > 3
+    assert heard["resume", 200] >= heard["pause", 200] - 1
+    assert {status for _, status in heard} <= {200, 409}
 
 
 async def test_what_a_cancelled_campaign_gave_is_counted(office: Office) -> None:

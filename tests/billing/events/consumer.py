@@ -29,6 +29,7 @@ class Consumer:
         self.database = database
         self.name = name
         self.told: list[Event] = []
+        self.most = 0
         self.wants = True
         self.dies = False
         self.stream = Stream(
@@ -56,6 +57,7 @@ class Consumer:
 
     async def _take(self, tx: AsyncConnection, events: Sequence[Event]) -> None:
         self.told += events
+        self.most = max(self.most, len(events))
         for event in events:
             # Any table would do that refuses what is there already.
             await tx.execute(

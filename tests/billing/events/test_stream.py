@@ -11,11 +11,11 @@ from sqlalchemy import text
 
 from billing.common.db import Database
 from billing.events.model import event_id
-from billing.events.reading import oldest_waiting
+from billing.events.reading import AT_ONCE, ROWS, oldest_waiting
 from billing.events.schemas import CustomerVerified, ProgramPublished
 from billing.events.store import New, event_row, record, record_many
 from billing.events.stream import CursorAhead
-from ledger.commands import Accrue, Completion
+from ledger.commands import Accrue, Command, Completion
 from ledger.ids import uuid7
 from ledger.service import Ledger
 from tests.billing.events.consumer import Consumer, Killed, data_of
@@ -138,6 +138,35 @@ async def test_what_is_recorded_comes_with_its_transaction_or_not_at_all(
     told = await consumer.catch_up()
     assert [e.type for e in told] == ["program.published", "points.accrued", "customer.verified"]
     assert [e.customer_id for e in told] == [None, customer.id, customer.id]
+
+
+async def test_a_transaction_is_told_a_part_at_a_time_however_much_it_wrote(
+    ledger: Ledger, clock: Clock, consumer: Consumer, database: TestDatabase
+) -> None:
+    """A group of the ledger: 900 customers, each with an event of its own, one of many postings."""
+    customers = [Customer(ledger, clock) for _ in range(900)]
+    many = Accrue(tuple(lot(one + 1) for one in range(2 * ROWS)))
+
+    def given(one: Customer) -> Command:
+        verified = CustomerVerified(customer_id=one.id, channel=None, store=None)
+        rider = event_row(New(verified, START))
+        step = many if one is customers[450] else Accrue((lot(7), lot(8)))
+        return one.command("accrual", step, complete=lambda _: Completion(rows=(rider,)))
+
+    fates = await ledger.execute_many([given(one) for one in customers])
+    assert not [fate for fate in fates if isinstance(fate, BaseException)]
+    owner = await asyncpg.connect(database.owner_url)
+    assert await owner.fetchval("SELECT count(DISTINCT xid) FROM ledger.transactions") == 1
+    await owner.close()
+    told = await consumer.catch_up()
+    assert consumer.most == AT_ONCE
+    assert [event.type for event in told] == ["points.accrued"] * 900 + ["customer.verified"] * 900
+    assert [event.customer_id for event in told] == sorted(one.id for one in customers) + [
+        one.id for one in customers
+    ]
+    assert len({event.id for event in told}) == 1800
+    (large,) = [data_of(e) for e in told[:900] if e.customer_id == customers[450].id]
+    assert large["points"]["total"] == f"{sum(range(1, 2 * ROWS + 1)) / 100:.2f}"
 
 
 async def test_an_event_with_an_id_of_its_own_is_written_once(

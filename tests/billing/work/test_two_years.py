@@ -185,7 +185,7 @@ class Years:
         self._pass_to(moment)
         services = self.office.chain.services
         await self.office.run()
-        while await post_due(services.ledger, limit=1000) == 1000:
+        while await post_due(services.ledger):
             pass
         await self._check_runs(moment)
         await self._check_notices(moment)

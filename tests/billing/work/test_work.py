@@ -11,6 +11,7 @@ import redis
 from dramatiq import Message
 from dramatiq.brokers.redis import RedisBroker
 
+from billing.campaigns.beginning import begin
 from billing.common.settings import Settings
 from billing.work import store
 from billing.work.model import Process, Role
@@ -110,6 +111,32 @@ async def test_a_campaign_that_failed_waits_for_a_person(
     dead = of(found, "dead", "campaigns")
     assert (dead["count"], dead["error"]) == (1, "The program has ended.")
     assert any(one.startswith("campaigns: 1 wait for a person.") for one in found["problems"])
+
+
+async def test_a_run_that_has_begun_and_that_nobody_goes_on_with_is_seen(
+    chain: Chain, superuser: asyncpg.Connection[Any]
+) -> None:
+    """Its campaign is neither scheduled nor failed: the worker died, or none comes."""
+    client, services = await chain.client(), chain.services
+    body = {"code": "gift", "name": "A gift", "audience": {"tag": "vip"}, "points": "10.00"}
+    assert (await client.post("/v1/campaigns", json=body)).status_code == 201
+    await superuser.execute(
+        "UPDATE billing.campaigns SET state = 'scheduled', next_run_at = $1", chain.now
+    )
+    assert of(await work(chain), "waiting", "campaigns")["waiting"] == 1
+    begun = await begin(services.database, "gift", chain.now, DAY, services.zone)
+    assert begun
+    found = await work(chain)
+    assert of(found, "waiting", "campaigns")["waiting"] == 0
+    assert of(found, "waiting", "campaigns at work")["waiting"] == 1
+    chain.now += 11 * MINUTE
+    found = await work(chain)
+    assert "campaigns at work: the oldest has waited 11 min, more than 10 min." in found["problems"]
+    for action, waiting in (("pause", 0), ("resume", 1)):
+        answer = await client.post(f"/v1/campaigns/gift/{action}")
+        assert answer.status_code == 200, answer.text
+        one = of(await work(chain), "waiting", "campaigns at work")
+        assert (one["waiting"], one["late"]) == (waiting, False)
 
 
 async def test_nothing_is_shown_twice(chain: Chain) -> None:

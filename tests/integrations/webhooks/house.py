@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from billing.common.db import Database
+from billing.events.reading import oldest_waiting
 from integrations.webhooks.deliverer import Deliverer
-from integrations.webhooks.dispatcher import Dispatcher
+from integrations.webhooks.dispatcher import CONSUMER, Dispatcher
 from integrations.webhooks.guard import Guard
 from integrations.webhooks.model import Delivery, DeliveryState, Subscription
 from integrations.webhooks.schemas import SubscriptionIn, SubscriptionPatch
@@ -58,8 +60,13 @@ class House:
         return made.id
 
     async def dispatch(self) -> None:
-        while await self.dispatcher.advance():
-            pass
+        """All that is committed: a transaction that is not over yet holds it back for a moment."""
+        async with asyncio.timeout(20):
+            while await self.dispatcher.advance() or await self._is_behind():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    async def _is_behind(self) -> bool:
+        return await oldest_waiting(self.database, CONSUMER) is not None
 
     async def tell(self) -> None:
         """Everything that is due now."""

@@ -138,6 +138,16 @@ async def test_a_resolver_that_hangs_is_within_the_time_of_the_attempt() -> None
     assert (await sent(Guard(resolve=silent), "https://crm.example.org/")).error == "timeout"
 
 
+async def test_rubbish_of_a_name_server_is_a_failure_like_others() -> None:
+    """What would break a sender each time anew would hold up all that waits behind it."""
+
+    async def rubbish(host: str, port: int) -> Sequence[str]:
+        return ["not an address"]
+
+    reply = await sent(Guard(resolve=rubbish), "https://crm.example.org/")
+    assert (reply.status, reply.error) == (None, "value_error")
+
+
 async def test_names_that_are_none_are_failures_like_others() -> None:
     for host in (f"{'x' * 70}.example.org", "a..b", "-"):
         assert (await sent(Guard(), f"https://{host}/", 5)).error == "no_address"
