@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 import dramatiq
+import structlog
 from dramatiq import Broker, Middleware, Worker
 from dramatiq.asyncio import async_to_sync
 
@@ -13,6 +14,7 @@ from billing.catalog.service import Catalog
 from billing.common.db import Database
 from billing.common.settings import Settings
 from billing.consents.service import Consents
+from billing.customers.secret import recognise
 from billing.customers.service import Customers
 from billing.customers.vault import Vault
 from billing.messages.acts import CustomerActs
@@ -29,6 +31,8 @@ FORGET_MESSAGES: Final = "forget_messages"
 SECOND: Final = 1000
 MINUTE: Final = 60 * SECOND
 
+log = structlog.stdlib.get_logger(__name__)
+
 
 class OpenMessages(Middleware):
     """What messages need, while the worker runs. Stands behind OpenLedger in the broker's list."""
@@ -38,6 +42,7 @@ class OpenMessages(Middleware):
         self._opened = opened
         self._work: SmsWork | None = None
         self._database: Database | None = None
+        self._vault: Vault | None = None
 
     @property
     def work(self) -> SmsWork:
@@ -58,7 +63,8 @@ class OpenMessages(Middleware):
         ledger, settings = self._opened.ledger, self._settings
         clock, region = ledger.clock, settings.default_region
         database = Database(settings.database_url, application="bonus-replies", size=2)
-        vault, catalog = Vault(settings.secret_key), Catalog(database)
+        vault = Vault(settings.secret_key, key="not compared")
+        catalog = Catalog(database)
         post = Messages(database, MessageVault(settings.secret_key, vault), clock=clock)
         rules = Rules.of(settings)
         consents = Consents(database, vault, catalog, region, clock=clock)
@@ -67,8 +73,8 @@ class OpenMessages(Middleware):
             consents,
             Customers(database, vault, catalog, region, clock=clock, ledger=ledger),
         )
-        self._database = database
-        self._work = SmsWork(settings, acts, consents, clock)
+        self._database, self._vault = database, vault
+        self._work = SmsWork(settings, vault, acts, consents, clock)
 
     async def _close(self) -> None:
         await self.work.close()
@@ -77,15 +83,25 @@ class OpenMessages(Middleware):
 
     async def send(self) -> int:
         """What is queued, for some seconds; the scheduler's next message goes on."""
-        return await self.work.sender.run()
+        return await self.work.sender.run() if await self._has_the_key() else 0
 
     async def hear(self) -> int:
         """Events to be told, webhooks, and what is to be asked about, for some seconds."""
-        return await self.work.listen()
+        return await self.work.listen() if await self._has_the_key() else 0
 
     async def forget(self) -> None:
         """What is long over."""
-        await self.work.forget()
+        await self.work.forget(self._opened.a_while())
+
+    async def _has_the_key(self) -> bool:
+        """Whether BONUS_SECRET_KEY is this database's: under another one no phone could be read,
+        and every message would fail. They wait instead."""
+        if self._vault is None or self._database is None:
+            raise RuntimeError("messages are sent in a running worker only")
+        if self._vault.key == "right" or await recognise(self._database, self._vault):
+            return True
+        log.error("secret_key_not_recognised", detail="Messages wait for the right key.")
+        return False
 
 
 def declare_messages(broker: Broker, opened: OpenMessages) -> None:

@@ -296,9 +296,7 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
             clock=clock,
         ),
         merges=merges,
-        persons=Persons(
-            ledger, database, vault, consents, merges, messages.forget_customer, settings.timezone
-        ),
+        persons=Persons(ledger, database, vault, consents, merges, messages, settings.timezone),
         directory=directory,
         health=Health(database, settings.redis_url, _revisions(), vault),
         guard=SecretGuard(database, vault),

@@ -29,10 +29,10 @@ SECRET_BYTES = 32
 Unverified = Literal["refuse", "collect", "all"]
 """What a customer may do who has not confirmed the phone: nothing; collect points that become
 available once verified; all that a verified customer may."""
-Scope = Literal["phone", "cashier", "store", "address", "prefix", "country", "cost"]
+Scope = Literal["phone", "cashier", "key", "store", "address", "prefix", "country", "cost"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 CODE_LIMITS: Final = (
-    "phone=5/1h,phone=10/1d,cashier=60/1h,store=200/1h,address=60/1h,prefix=60/1h,"
+    "phone=5/1h,phone=10/1d,cashier=60/1h,key=600/1h,store=200/1h,address=60/1h,prefix=60/1h,"
     "country=5000/1d,cost=10000.00/1d"
 )
 

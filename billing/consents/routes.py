@@ -14,7 +14,7 @@ _TAG = "Customers"
 @operation("GET", "/v1/customers/{id}/consents", summary="Read a customer's consents", tag=_TAG,
            may=("site", "support", "admin"), answers={200: ConsentPage})  # fmt: skip
 async def read_consents(call: Call) -> Answer:
-    """All there are, newest first: the last of a kind is what stands."""
+    """All there are, newest first, of merged duplicates, too: the last of a kind is what stands."""
     found = await call.use(Consents).of_customer(customer_id_of(call))
     return Answer.json(ConsentPage([consent_out(one, text) for one, text in found], None))
 

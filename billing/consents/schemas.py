@@ -27,9 +27,11 @@ class ConsentIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 class ConsentOut(msgspec.Struct, kw_only=True):
     """`text` is what was sent or read, word for word; `text_sha256` stays when it is erased.
-    `verification_id`, `message_id` and `provider_message_id` prove it."""
+    `verification_id`, `message_id` and `provider_message_id` prove it. `customer_id` is whom it was
+    asked of: a duplicate, before it was merged."""
 
     id: UUID
+    customer_id: UUID
     kind: Kind
     action: Action
     at: datetime

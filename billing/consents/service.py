@@ -8,7 +8,7 @@ from hashlib import sha256
 from uuid import UUID
 
 from msgspec.structs import replace
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.catalog.service import Catalog
@@ -20,7 +20,7 @@ from billing.consents.model import Consent, How, Kind
 from billing.consents.schemas import ConsentIn
 from billing.customers.model import normalise_phone
 from billing.customers.records import Records, must_be_changeable
-from billing.customers.store import Row
+from billing.customers.store import Row, read_duplicates
 from billing.customers.tables import customers
 from billing.customers.vault import Vault
 from billing.events.schemas import ConsentGiven, ConsentWithdrawn
@@ -88,36 +88,39 @@ class Consents:
         except ValueError:
             return False
         async with self._database.transaction() as tx:
-            owner = await tx.scalar(
-                select(customers.c.id).where(customers.c.phone_hash == phone_hash)
-            )
+            person = func.coalesce(customers.c.merged_into, customers.c.id)
+            owner = await tx.scalar(select(person).where(customers.c.phone_hash == phone_hash))
             if owner is None:
                 return False
+            # One row is locked: who locks two, to merge them, takes them in their order.
             row = await self._records.row(tx, owner, lock=True)
-            if await store.standing(tx, row.merged_into or owner, "messages") == "withdrawn":
+            if await store.withdrawn(tx, [owner], "messages"):
                 return False
-            if row.merged_into is not None:
-                row = await self._records.row(tx, row.merged_into, lock=True)
             await self._write(tx, row, self._withdrawn(row.id, "messages", "inbound"), None)
         return True
 
     async def willing(self, tx: AsyncConnection, customers: Sequence[UUID]) -> set[UUID]:
-        """Who of these may be sent notices: until they say no. To be asked when a message is
-        sent, not only when it is queued."""
-        return set(customers) - await store.withdrawn(tx, customers, "messages")
+        """Who of these may be sent notices: until they say no, or said no under a name or from a
+        phone that was merged into theirs. To be asked when a message is sent, not only when it is
+        queued."""
+        unwilling = await store.withdrawn(tx, customers, "messages")
+        return set(customers) - unwilling - await store.opted_out(tx, customers)
 
     async def of_customer(self, customer_id: UUID) -> list[tuple[Consent, str | None]]:
-        """All of them with their words, newest first; no words of who was erased.
-
-        Raises NotFound.
+        """All of them with their words, newest first, those of merged duplicates among them; no
+        words of who was erased. Raises NotFound.
         """
         async with self._database.transaction() as tx:
             row = await self._records.row(tx, customer_id)
-            return self.opened(row, await store.of_customer(tx, customer_id))
+            return await self.of_person(tx, [row, *await read_duplicates(tx, customer_id)])
 
-    def opened(self, row: Row, found: Sequence[Consent]) -> list[tuple[Consent, str | None]]:
-        """The consents with their words."""
-        return [(one, self._text(row, one)) for one in found]
+    async def of_person(
+        self, tx: AsyncConnection, rows: Sequence[Row]
+    ) -> list[tuple[Consent, str | None]]:
+        """The consents of these with their words, newest first."""
+        people = {row.id: row for row in rows}
+        found = await store.of_customers(tx, list(people))
+        return [(one, self._text(people[one.customer_id], one)) for one in found]
 
     def _text(self, row: Row, consent: Consent) -> str | None:
         if consent.text_encrypted is None or row.data_key is None:
@@ -146,8 +149,10 @@ class Consents:
                 text_encrypted=self._vault.seal_text(row.id, row.data_key, text, of),
             )
         await store.insert(tx, consent)
-        if (consent.kind, consent.action) == ("messages", "given") and row.phone_hash is not None:
-            await message_store.opt_in(tx, row.phone_hash)
+        if (consent.kind, consent.action) == ("messages", "given"):
+            for one in (row, *await read_duplicates(tx, row.id)):
+                if one.phone_hash is not None:
+                    await message_store.opt_in(tx, one.phone_hash)
         await _tell(tx, consent)
         if (consent.kind, consent.action) == ("processing", "withdrawn"):
             await self._unverify(tx, row, consent.at)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from billing.common.answer import Answer
+from billing.common.auth import Role
+from billing.common.errors import Forbidden
 from billing.common.http import Call, Operation, operation
 from billing.customers.cards import Cards
 from billing.customers.routes import WRITERS, customer_id_of
 from billing.customers.schemas import CardIn, CardOut, CardPage, CardPatch
 
 _TAG = "Customers"
+UNBLOCKERS: Final[tuple[Role, ...]] = ("support", "admin")
 _GONE = ("customer_merged", "customer_erased")
 
 
@@ -34,8 +39,11 @@ async def add_card(call: Call[CardIn]) -> Answer:
            examples={"lost": {"blocked": True}})  # fmt: skip
 async def block_card(call: Call[CardPatch]) -> Answer:
     """Who shows a blocked card gets 409 `customer_blocked`; the customer goes on with the phone
-    and other cards. `false` takes it back."""
+    and other cards. Support and admin take it back by `false`: at a till whoever found the card
+    could ask for it."""
     card, blocked = call.path["card"], call.body.blocked
+    if not blocked and call.principal.role not in UNBLOCKERS:
+        raise Forbidden("Only support and admin may unblock a card.")
     return Answer.json(await call.use(Cards).block(customer_id_of(call), card, blocked=blocked))
 
 

@@ -60,6 +60,12 @@ async def read(tx: AsyncConnection, customer_id: UUID, *, lock: bool = False) ->
     return None if found is None else Row(**found._mapping)
 
 
+async def read_duplicates(tx: AsyncConnection, customer_id: UUID) -> list[Row]:
+    """Who was merged into the customer: the same person."""
+    query = select(*_COLUMNS).where(customers.c.merged_into == customer_id)
+    return [Row(**row._mapping) for row in await tx.execute(query.order_by(customers.c.id))]
+
+
 async def read_cards(tx: AsyncConnection, customer_id: UUID) -> list[str]:
     card = customer_cards.c.card
     rows = await tx.scalars(

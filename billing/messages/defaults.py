@@ -16,10 +16,10 @@ DEFAULTS: Final[Mapping[tuple[Kind, Language], str]] = {
     "данных и участие в бонусной программе {brand}.",
     ("consent", "en"): "Code {code}. By telling it to the cashier you agree to the processing of "
     "your personal data and join the bonus program {brand}.",
-    ("code", "ru"): "Код {code}.[ Действует {minutes} мин.] Никому, кроме кассира, его не "
-    "говорите. {brand}",
-    ("code", "en"): "Code {code}.[ Valid for {minutes} min.] Tell it to nobody but the cashier. "
-    "{brand}",
+    ("code", "ru"): "Код {code}[, спишется бонусов: {points}].[ Действует {minutes} мин.] Никому, "
+    "кроме кассира, его не говорите. {brand}",
+    ("code", "en"): "Code {code}[, points to be spent: {points}].[ Valid for {minutes} min.] Tell "
+    "it to nobody but the cashier. {brand}",
     ("accrual", "ru"): "Начислено бонусов: {points}[, доступны с {date}]. Баланс: {balance}. "
     "{brand}",
     ("accrual", "en"): "Points earned: {points}[, available from {date}]. Balance: {balance}. "

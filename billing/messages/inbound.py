@@ -1,8 +1,9 @@
 """What a customer wrote, and the answer.
 
 A robot on the other side cannot keep the service talking: what is not understood gets no answer,
-nor does a sender that is no telephone, or a text that could be one of our own; and a phone gets
-so many answers a day and no more.
+nor does a sender that is no telephone, or a text that could be one of our own; a phone gets so
+many answers a day and no more, all phones together so many, and those none that codes are not sent
+to either: abroad, or paid numbers.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import timedelta
 from typing import Final, Literal
 
 import msgspec
+import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,6 +26,7 @@ from billing.messages.service import Messages
 from billing.messages.settings import Keywords, MessageSettings, canonical
 from billing.messages.templates import read_settings, render
 from billing.messages.wording import Kind, Value
+from billing.verifications.model import is_reachable
 from ledger.group import Clock
 from ledger.ids import uuid7
 from ledger.service import utc_now
@@ -54,6 +57,12 @@ _ANSWERED = text("""
 SELECT count(*) FROM billing.message_inbound
 WHERE phone_hash = :hash AND received_at > :since AND answered
 """)
+_ALL_ANSWERED = text("""
+SELECT count(*) FROM (SELECT FROM billing.message_inbound
+                      WHERE received_at > :since AND answered LIMIT :most) AS made
+""")
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class Inbound(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,12 +111,14 @@ class Conversation:
         acts: InboundActs,
         *,
         region: str,
+        countries: frozenset[str],
         clock: Clock = utc_now,
     ) -> None:
         self._messages = messages
         self._vault = vault
         self._acts = acts
         self._region = region
+        self._countries = countries
         self._clock = clock
 
     async def hear(self, tx: AsyncConnection, inbound: Inbound) -> str:
@@ -132,7 +143,7 @@ class Conversation:
         if await tx.scalar(_NOTE, values) is None:
             return "repeated"
         reply = await self._act(tx, phone, command, code, inbound)
-        answered = reply.kind is not None and await self._may_answer(tx, hashed, settings)
+        answered = reply.kind is not None and await self._may_answer(tx, phone, hashed, settings)
         if answered:
             await self._answer(tx, phone, reply, settings)
         outcome = reply.outcome if answered or reply.kind is None else f"{reply.outcome}, no answer"
@@ -174,11 +185,20 @@ class Conversation:
         return Reply("balance", "balance_reply", variables)
 
     async def _may_answer(
-        self, tx: AsyncConnection, hashed: bytes, settings: MessageSettings
+        self, tx: AsyncConnection, phone: str, hashed: bytes, settings: MessageSettings
     ) -> bool:
+        if not is_reachable(phone, self._countries):
+            return False
         since = self._clock() - DAY
         made = await tx.scalar(_ANSWERED, {"hash": hashed, "since": since})
-        return int(made or 0) < settings.replies_per_day
+        if int(made or 0) >= settings.replies_per_day:
+            return False
+        most = settings.replies_per_day_in_all
+        in_all = await tx.scalar(_ALL_ANSWERED, {"since": since, "most": most})
+        if int(in_all or 0) < most:
+            return True
+        log.warning("sms_replies_exhausted", most=most)
+        return False
 
     async def _answer(
         self, tx: AsyncConnection, phone: str, reply: Reply, settings: MessageSettings

@@ -82,6 +82,16 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """An SMS of a customer's: what was asked for, and what came of it. Its words are not kept."""
+
+    command: str
+    outcome: str
+    answered: bool
+    provider: str
+    received_at: datetime
+
+
 class Delivery(msgspec.Struct, frozen=True):
     """What is known of a message on its way."""
 

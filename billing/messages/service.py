@@ -13,7 +13,15 @@ from billing.common.db import Database
 from billing.common.errors import Conflict, NotFound
 from billing.customers.model import mask_phone
 from billing.messages import store
-from billing.messages.model import URGENCY, Attempt, Delivery, Language, Message, NewMessage
+from billing.messages.model import (
+    URGENCY,
+    Attempt,
+    Delivery,
+    Language,
+    Message,
+    NewMessage,
+    Written,
+)
 from billing.messages.sealing import MessageVault
 from billing.messages.segments import measure
 from billing.messages.templates import Rendered, render
@@ -68,6 +76,15 @@ class Messages:
     async def forget_customer(self, tx: AsyncConnection, customer_id: UUID) -> None:
         """Take out of messages whatever names the person; what waits is not sent."""
         await store.forget_customer(tx, customer_id, self._clock())
+
+    async def of_person(
+        self, customers: Sequence[UUID], hashes: Sequence[bytes], limit: int
+    ) -> tuple[list[Message], list[Written]]:
+        """What was sent to a person and what came from them, newest first."""
+        return (
+            await store.sent_to(self._database, customers, hashes, limit),
+            await store.written_by(self._database, hashes, limit),
+        )
 
     async def page(
         self, before: UUID, limit: int, customer_id: UUID | None, status: str | None

@@ -45,7 +45,8 @@ class QuietHours(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_onl
 
 class MessageSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """`brand` signs messages; `language` is that of notices and answers. A notice is sent within
-    `notice_hours` of its event or not at all. `replies_per_day` bounds the answers to one phone."""
+    `notice_hours` of its event or not at all. `replies_per_day` bounds the answers to one phone,
+    `replies_per_day_in_all` those to all phones: each costs money."""
 
     brand: Annotated[str, msgspec.Meta(max_length=40)] = ""
     language: Language = "ru"
@@ -53,6 +54,7 @@ class MessageSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
     quiet_hours: QuietHours | None = QuietHours()
     notice_hours: Annotated[int, msgspec.Meta(ge=1, le=168)] = 24
     replies_per_day: Annotated[int, msgspec.Meta(ge=0, le=50)] = 5
+    replies_per_day_in_all: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 2000
     keywords: Keywords = msgspec.field(default_factory=Keywords)
 
 

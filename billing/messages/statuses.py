@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billing.messages.masking import without_phones
 from billing.messages.model import FINAL, Status
 from billing.messages.store import RANK
 
@@ -84,7 +85,8 @@ async def apply(
     now: datetime,
     ask_at: datetime | None,
 ) -> bool:
-    """Move the message on; whether it moved. `ask_at` is when the provider is asked again."""
+    """Move the message on; whether it moved. `ask_at` is when the provider is asked again. The
+    message's row is locked before that of its attempt, as whoever else locks both does."""
     values: dict[str, Any] = {
         "provider": provider,
         "reference": said.provider_message_id,
@@ -92,12 +94,13 @@ async def apply(
         "message": message,
         "status": said.status,
         "final": said.status in FINAL,
-        "error": said.error,
+        "error": None if said.error is None else without_phones(said.error),
         "segments": said.segments,
         "price": said.price,
         "currency": said.currency,
         "now": now,
         "ask_at": ask_at,
     }
+    moved = bool(await tx.scalar(_APPLY, values))
     await tx.execute(_KNOWN, {name: values[name] for name in ("reference", "attempt", "now")})
-    return bool(await tx.scalar(_APPLY, values))
+    return moved

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, get_args
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.common.db import Database
-from billing.messages.model import ORDER, Attempt, Delivery, Message, Status
+from billing.messages.model import ORDER, Attempt, Delivery, Message, Status, Written
 
 KEPT: Final = timedelta(days=365)
 KEPT_OPEN: Final = timedelta(days=30)
@@ -62,10 +62,19 @@ SELECT provider, at, finished_at, outcome, code, detail, provider_message_id
 FROM billing.message_attempts WHERE message_id = $1 ORDER BY at DESC, id DESC LIMIT $2
 """
 
+_SENT_TO: Final = f"""
+SELECT {_SHOWN} FROM billing.messages m WHERE m.customer_id = ANY($1) OR m.phone_hash = ANY($2)
+ORDER BY m.id DESC LIMIT $3
+"""
+_WRITTEN_BY: Final = """
+SELECT command, outcome, answered, provider, received_at FROM billing.message_inbound
+WHERE phone_hash = ANY($1) ORDER BY received_at DESC LIMIT $2
+"""
+
 _REPLAY = text("""
 UPDATE billing.messages
 SET status = 'queued', status_at = :now, next_at = :now, dead = false, rounds = 0, tried = '{}',
-    asked = 0, ask_at = NULL, error = NULL, finished_at = NULL,
+    asked = 0, missing = 0, ask_at = NULL, error = NULL, finished_at = NULL,
     expires_at = greatest(expires_at, :until)
 WHERE id = ANY(:ids) AND dead AND text_encrypted IS NOT NULL AND purpose <> 'verification'
 RETURNING id
@@ -83,6 +92,11 @@ ON CONFLICT (phone_hash) DO NOTHING
 """)
 _OPT_IN = text("DELETE FROM billing.message_opt_outs WHERE phone_hash = :hash")
 
+_OF_PERSON = text("""
+SELECT id FROM billing.messages WHERE customer_id = :customer OR phone_hash = ANY(:hashes)
+ORDER BY id FOR NO KEY UPDATE
+""")
+"""Messages before their attempts, in order: as senders lock them."""
 _FORGET_PERSON = text("""
 UPDATE billing.messages
 SET phone_encrypted = NULL, text_encrypted = NULL, phone_masked = '', phone_hash = '\\x',
@@ -90,17 +104,15 @@ SET phone_encrypted = NULL, text_encrypted = NULL, phone_masked = '', phone_hash
     status = CASE WHEN status = 'queued' THEN 'failed' ELSE status END,
     error = CASE WHEN status = 'queued' THEN 'forgotten' ELSE error END,
     finished_at = coalesce(finished_at, :now)
-WHERE customer_id = :customer OR phone_hash = ANY(:hashes)
+WHERE id = ANY(:ids)
 """)
 _FORGET_WRITTEN = text("""
 UPDATE billing.message_inbound SET phone_hash = '\\x', phone_masked = ''
 WHERE phone_hash = ANY(:hashes)
 """)
 _FORGET_ATTEMPTS = text("""
-UPDATE billing.message_attempts a SET code = NULL, detail = NULL FROM billing.messages m
-WHERE a.message_id = m.id AND (m.customer_id = :customer OR m.phone_hash = ANY(:hashes))
+UPDATE billing.message_attempts SET code = NULL, detail = NULL WHERE message_id = ANY(:ids)
 """)
-"""What providers answered may name the phone."""
 _FORGET_OPT_OUTS = text("DELETE FROM billing.message_opt_outs WHERE phone_hash = ANY(:hashes)")
 _HASHES = text("""
 SELECT had.phone_hash FROM (
@@ -114,22 +126,22 @@ WHERE NOT EXISTS (
 """Phones of the person, that are nobody else's."""
 _DELIVERY = text("SELECT status, provider_message_id FROM billing.messages WHERE id = :id")
 
-_FORGET_OLD = (
+FORGET_OLD: Final = (
     text("""
-DELETE FROM billing.messages WHERE id IN (
-    SELECT id FROM billing.messages WHERE finished_at < :kept ORDER BY finished_at LIMIT :limit)
+DELETE FROM billing.messages WHERE id = ANY (ARRAY(
+    SELECT id FROM billing.messages WHERE finished_at < :kept ORDER BY finished_at LIMIT :limit))
 """),
     text("""
 UPDATE billing.messages SET phone_encrypted = NULL, text_encrypted = NULL, dead = false
-WHERE id IN (
-    SELECT id FROM billing.messages WHERE finished_at < :kept_open AND finished_at >= :kept
+WHERE id = ANY (ARRAY(
+    SELECT id FROM billing.messages WHERE finished_at < :kept_open
       AND (phone_encrypted IS NOT NULL OR text_encrypted IS NOT NULL)
-    ORDER BY finished_at LIMIT :limit)
+    ORDER BY finished_at LIMIT :limit))
 """),
     text("""
-DELETE FROM billing.message_inbound WHERE id IN (
+DELETE FROM billing.message_inbound WHERE id = ANY (ARRAY(
     SELECT id FROM billing.message_inbound WHERE received_at < :kept
-    ORDER BY received_at LIMIT :limit)
+    ORDER BY received_at LIMIT :limit))
 """),
 )
 
@@ -150,6 +162,20 @@ async def page(
     of = () if customer_id is None else (customer_id,)
     query = PAGE[customer_id is not None, status]
     return [Message(**dict(row)) for row in await database.fetch(query, before, limit, *of)]
+
+
+async def sent_to(
+    database: Database, customers: Sequence[UUID], hashes: Sequence[bytes], limit: int
+) -> list[Message]:
+    """Of customers, and of phones without naming one; newest first."""
+    rows = await database.fetch(_SENT_TO, list(customers), list(hashes), limit)
+    return [Message(**dict(row)) for row in rows]
+
+
+async def written_by(database: Database, hashes: Sequence[bytes], limit: int) -> list[Written]:
+    """What came from phones, newest first."""
+    rows = await database.fetch(_WRITTEN_BY, list(hashes), limit)
+    return [Written(**dict(row)) for row in rows]
 
 
 async def one(database: Database, message_id: UUID) -> Message | None:
@@ -192,16 +218,32 @@ async def delivery_of(tx: AsyncConnection, message_id: UUID) -> Delivery | None:
 async def forget_customer(tx: AsyncConnection, customer_id: UUID, now: datetime) -> None:
     """Also what was sent to the same phones without naming the customer."""
     hashes = list((await tx.execute(_HASHES, {"customer": customer_id})).scalars())
-    await tx.execute(_FORGET_ATTEMPTS, {"customer": customer_id, "hashes": hashes})
-    await tx.execute(_FORGET_PERSON, {"customer": customer_id, "hashes": hashes, "now": now})
+    found = await tx.execute(_OF_PERSON, {"customer": customer_id, "hashes": hashes})
+    ids = list(found.scalars())
+    await tx.execute(_FORGET_PERSON, {"ids": ids, "now": now})
+    await tx.execute(_FORGET_ATTEMPTS, {"ids": ids})
     await tx.execute(_FORGET_OPT_OUTS, {"hashes": hashes})
     await tx.execute(_FORGET_WRITTEN, {"hashes": hashes})
 
 
-async def forget_old(database: Database, now: datetime) -> None:
-    """Drop what is long over, a bounded part at a time."""
-    values = {"kept": now - KEPT, "kept_open": now - KEPT_OPEN, "limit": PRUNED_AT_ONCE}
-    async with database.transaction(timeout_s=TIMEOUT_S) as tx:
-        for statement in _FORGET_OLD:
-            named = {name: values[name] for name in statement.compile().params}
-            await tx.execute(statement, named)
+async def forget_old(database: Database, now: datetime, go_on: Callable[[], bool]) -> None:
+    """Drop what is long over, all of it, as long as `go_on`."""
+    values = {"kept": now - KEPT, "kept_open": now - KEPT_OPEN}
+    await prune(database, FORGET_OLD, values, go_on)
+
+
+async def prune(
+    database: Database,
+    statements: Sequence[TextClause],
+    values: Mapping[str, object],
+    go_on: Callable[[], bool],
+) -> None:
+    """Run each until it finds less than its `:limit`: every time a transaction of its own, so that
+    nobody waits for long."""
+    for statement in statements:
+        known = {**values, "limit": PRUNED_AT_ONCE}
+        named = {name: known[name] for name in statement.compile().params}
+        found = PRUNED_AT_ONCE
+        while found == PRUNED_AT_ONCE and go_on():
+            async with database.transaction(timeout_s=TIMEOUT_S) as tx:
+                found = (await tx.execute(statement, named)).rowcount

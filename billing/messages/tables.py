@@ -69,6 +69,8 @@ messages = Table(
     # When the provider is asked what became of it, and how often it was.
     Column("ask_at", _TIME),
     Column("asked", SmallInteger, nullable=False, server_default=text("0")),
+    # How often the provider said that it never came.
+    Column("missing", SmallInteger, nullable=False, server_default=text("0")),
     Column("dead", Boolean, nullable=False, server_default=text("false")),
     Column("finished_at", _TIME),
     CheckConstraint("channel IN ('sms')", name="channel"),
@@ -89,6 +91,14 @@ messages = Table(
     Index("messages_phone_hash_idx", "phone_hash"),
     Index("messages_dead_idx", "id", postgresql_where=text("dead")),
     Index("messages_finished_at_idx", "finished_at"),
+    Index(
+        "messages_kept_idx",
+        "finished_at",
+        postgresql_where=text(
+            "finished_at IS NOT NULL"
+            " AND (phone_encrypted IS NOT NULL OR text_encrypted IS NOT NULL)"
+        ),
+    ),
 )
 
 # The number by which a provider that takes only numbers knows an attempt.
@@ -145,6 +155,7 @@ message_inbound = Table(
     UniqueConstraint("provider", "provider_message_id"),
     Index("message_inbound_phone_hash_idx", "phone_hash", "received_at"),
     Index("message_inbound_received_at_idx", "received_at"),
+    Index("message_inbound_answered_idx", "received_at", postgresql_where=text("answered")),
 )
 
 message_opt_outs = Table(

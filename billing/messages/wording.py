@@ -122,19 +122,21 @@ VARIABLES: Final[Mapping[str, Variable]] = {
 
 
 class Shape(msgspec.Struct, frozen=True):
-    """What a kind's template must have, and may have besides `brand`."""
+    """What a kind's template must have, and may have besides `brand`; `told` it must have, too,
+    but in square brackets: not every such message has it."""
 
     needs: tuple[str, ...]
     may: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
 
     @property
     def known(self) -> tuple[str, ...]:
-        return (*self.needs, *self.may, "brand")
+        return (*self.needs, *self.told, *self.may, "brand")
 
 
 SHAPES: Final[Mapping[Kind, Shape]] = {
     "consent": Shape(("code",), ("minutes", "name", "store")),
-    "code": Shape(("code",), ("minutes", "points")),
+    "code": Shape(("code",), ("minutes",), told=("points",)),
     "accrual": Shape(("points",), ("balance", "date", "name", "store")),
     "redemption": Shape(("points",), ("balance", "name", "store")),
     "activation": Shape(("points",), ("balance", "name")),
@@ -159,6 +161,10 @@ def check(kind: Kind, text: str) -> None:
     always = _PLACE.findall(_OPTIONAL.sub("", text))
     if missing := [one for one in shape.needs if one not in always]:
         raise WrongTemplate(f"must have {{{missing[0]}}} outside of square brackets")
+    if missing := [one for one in shape.told if one not in named or one in always]:
+        raise WrongTemplate(
+            f"must have {{{missing[0]}}} in square brackets: a code for a payment says its sum"
+        )
     if set("{}[]") & set(_OPTIONAL.sub(r"\1", _PLACE.sub("", text))):
         raise WrongTemplate("has a bracket that is not closed, or a name that is no variable's")
     taken = measure(sample(kind, text)).segments

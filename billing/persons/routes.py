@@ -15,7 +15,8 @@ _TAG = "Customers"
 @operation("GET", "/v1/customers/{id}/export", summary="All that is kept of a person", tag=_TAG,
            may=("site", "support", "admin"), answers={200: PersonOut})  # fmt: skip
 async def export_person(call: Call) -> Answer:
-    """For who asks what is kept of them: data, consents word for word, verifications, points."""
+    """For who asks what is kept of them: data, consents word for word, verifications, messages,
+    points, and the same of duplicates that were merged."""
     return Answer.json(await call.use(Persons).export(call.principal, customer_id_of(call)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -19,15 +18,19 @@ from billing.consents import store as consents
 from billing.consents.model import Consent
 from billing.consents.schemas import consent_out
 from billing.consents.service import Consents
+from billing.customers.model import Profile
 from billing.customers.records import Records
 from billing.customers.routes import shown
 from billing.customers.schemas import ErasedOut
+from billing.customers.store import read_duplicates
 from billing.customers.vault import Vault
 from billing.events.schemas import CustomerErased
 from billing.events.store import record
 from billing.merges.service import Merges
+from billing.messages.schemas import message_out
+from billing.messages.service import Messages
 from billing.persons import store
-from billing.persons.schemas import PersonOut
+from billing.persons.schemas import DuplicateOut, PersonOut
 from billing.verifications import store as verifications
 from billing.verifications.schemas import verification_out
 from ledger.ids import uuid7
@@ -36,9 +39,7 @@ from ledger.service import Ledger
 PAGE = 500
 MOST = 20
 """Pages of a statement in one export: 10,000 transactions."""
-
-Forget = Callable[[AsyncConnection, UUID], Awaitable[None]]
-"""Blanks what another feature keeps of a person, in the same transaction."""
+MOST_MESSAGES = 10_000
 
 
 class Persons:
@@ -51,7 +52,7 @@ class Persons:
         vault: Vault,
         consents_: Consents,
         merges: Merges,
-        forget_messages: Forget,
+        messages: Messages,
         zone: ZoneInfo,
     ) -> None:
         self._ledger = ledger
@@ -59,27 +60,40 @@ class Persons:
         self._records = Records(vault)
         self._consents = consents_
         self._merges = merges
-        self._forget_messages = forget_messages
+        self._messages = messages
         self._zone = zone
 
     async def export(self, principal: Principal, customer_id: UUID) -> PersonOut:
         """All that is kept of a person. Raises NotFound."""
         async with self._database.transaction() as tx:
             row = await self._records.row(tx, customer_id)
-            profile = await self._records.open(tx, row)
-            agreed = await consents.of_customer(tx, customer_id)
-            confirmed = await verifications.of_customer(tx, customer_id)
+            rows = [row, *await read_duplicates(tx, customer_id)]
+            ids = [one.id for one in rows]
+            profile, *merged = [await self._records.open(tx, one) for one in rows]
+            agreed = await self._consents.of_person(tx, rows)
+            confirmed = await verifications.of_customers(tx, ids)
         now = self._ledger.clock()
         items, whole = await self._statement(customer_id)
+        hashes = [one.phone_hash for one in rows if one.phone_hash is not None]
+        messages, written = await self._messages.of_person(ids, hashes, MOST_MESSAGES)
         return PersonOut(
             exported_at=now,
             customer=shown(profile, principal),
-            consents=[consent_out(*one) for one in self._consents.opened(row, agreed)],
+            consents=[consent_out(*one) for one in agreed],
             verifications=[verification_out(one, now, None) for one in confirmed],
             merges=await self._merges.of_customer(customer_id),
+            duplicates=[await self._duplicate(one, principal) for one in merged],
+            messages=[message_out(one) for one in messages],
+            written=written,
             balance=await read_balance(self._ledger, customer_id, self._zone),
             statement=items,
             statement_complete=whole,
+        )
+
+    async def _duplicate(self, profile: Profile, principal: Principal) -> DuplicateOut:
+        items, whole = await self._statement(profile.id)
+        return DuplicateOut(
+            customer=shown(profile, principal), statement=items, statement_complete=whole
         )
 
     async def erase(self, principal: Principal, customer_id: UUID, reason: str) -> ErasedOut:
@@ -99,8 +113,8 @@ class Persons:
             before = await store.erased_at(tx, customer_id)
             if before is not None:
                 return ErasedOut(customer_id, before)
-            for one in [customer_id, *await store.duplicates_of(tx, customer_id)]:
-                await self._erase(tx, one, now, reason, principal.name)
+            for one in [row, *await read_duplicates(tx, customer_id)]:
+                await self._erase(tx, one.id, now, reason, principal.name)
         return ErasedOut(customer_id, now)
 
     async def _erase(
@@ -120,7 +134,7 @@ class Persons:
                 ),
             )
         await verifications.forget_person(tx, customer_id)
-        await self._forget_messages(tx, customer_id)
+        await self._messages.forget_customer(tx, customer_id)
         await store.blank(tx, customer_id, now)
         await store.note(tx, customer_id, now, reason, author)
         await record(tx, CustomerErased(customer_id=customer_id), now)

@@ -15,12 +15,6 @@ _FORGET_PHONE = text("DELETE FROM billing.verification_phones WHERE phone_hash =
 _FORGET_LISTS = text("DELETE FROM billing.campaign_audience WHERE customer_id = :id")
 
 
-async def duplicates_of(tx: AsyncConnection, customer_id: UUID) -> list[UUID]:
-    """Who was merged into the customer: the same person."""
-    query = select(customers.c.id).where(customers.c.merged_into == customer_id)
-    return list(await tx.scalars(query.order_by(customers.c.id)))
-
-
 async def erased_at(tx: AsyncConnection, customer_id: UUID) -> datetime | None:
     found: datetime | None = await tx.scalar(
         select(erasures.c.at).where(erasures.c.customer_id == customer_id)

@@ -130,8 +130,8 @@ class Confirming:
         now: datetime,
     ) -> Consent:
         """The record of it: the very text, with the code in it now that it opens nothing more."""
-        text = self._text(row, confirmed)
-        if text is not None and code is not None:
+        text = text_of(self._vault, row, confirmed)
+        if text is not None and code is not None and confirmed.message_id is not None:
             text = text.replace(CODE_MARK, code)
         consent_id = uuid7()
         sealed = None
@@ -145,7 +145,7 @@ class Confirming:
             action="given",
             at=now,
             method=confirmed.confirmed_by or "code",
-            text_version=confirmed.text_version,
+            text_version=confirmed.text_version or None,
             text_sha256=None if text is None else sha256(text.encode()).digest(),
             text_encrypted=sealed,
             language=confirmed.language,
@@ -158,12 +158,6 @@ class Confirming:
             message_id=confirmed.message_id,
             provider_message_id=await self._provider_message_id(tx, confirmed.message_id),
         )
-
-    def _text(self, row: Row, confirmed: Verification) -> str | None:
-        if confirmed.text_encrypted is None or row.data_key is None:
-            return None
-        of = confirmed.id.bytes + b"text"
-        return self._vault.unseal_text(row.id, row.data_key, confirmed.text_encrypted, of)
 
     async def _provider_message_id(
         self, tx: AsyncConnection, message_id: UUID | None
@@ -187,3 +181,10 @@ class Confirming:
 def _code(one: Verification) -> bytes | str | None:
     """What it is confirmed by: another one, once another code was sent."""
     return one.provider_ref if one.method == "provider" else one.code_mac
+
+
+def text_of(vault: Vault, row: Row, of: Verification) -> str | None:
+    """The words that were sent or shown, a mark in the place of the code."""
+    if of.text_encrypted is None or row.data_key is None:
+        return None
+    return vault.unseal_text(row.id, row.data_key, of.text_encrypted, of.id.bytes + b"text")

@@ -34,3 +34,6 @@ class Gateway(Protocol):
 
     async def check(self, ref: str, code: str) -> bool:
         """Whether the provider takes the code. Raises Overloaded."""
+
+    async def cancel(self, ref: str) -> None:
+        """End a check, as far as the provider can. Raises Overloaded."""

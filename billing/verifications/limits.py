@@ -38,6 +38,7 @@ _FORGET_PHONES = text("DELETE FROM billing.verification_phones WHERE last_sent_a
 _WORDS: Final[Mapping[Scope, str]] = {
     "phone": "this phone",
     "cashier": "this cashier",
+    "key": "this API key",
     "store": "this store",
     "address": "this address",
     "prefix": "phones of this range",
@@ -50,8 +51,13 @@ class Asked(dict[Scope, str]):
     """Who and what a code is sent for, by what is counted."""
 
     @classmethod
-    def of(cls, phone: str, cashier: str, store: str | None, address: str | None) -> Asked:
-        asked = cls(phone=phone, cashier=cashier, prefix=phone[:-4], country=country_of(phone))
+    def of(
+        cls, phone: str, key: str, seller: str | None, store: str | None, address: str | None
+    ) -> Asked:
+        """A seller is what somebody typed: the key that names ever new ones is counted, too."""
+        asked = cls(phone=phone, prefix=phone[:-4], country=country_of(phone))
+        asked["cashier"] = f"{key}/{seller or ''}"
+        asked["key"] = key
         asked["cost"] = ""
         if store is not None:
             asked["store"] = store
@@ -63,14 +69,18 @@ class Asked(dict[Scope, str]):
 def counted_address(given: str | None, peer: str) -> str | None:
     """The address that is counted: the one a website names of its visitor, else that of the
     connection if it is of the internet. Behind a proxy or in a store's network one address
-    stands for many."""
-    if given is not None:
-        return str(ipaddress.ip_address(given))
+    stands for many. Of IPv6 the first 64 bits count: the rest is the visitor's to choose."""
     try:
-        found = ipaddress.ip_address(peer)
+        found = ipaddress.ip_address(peer if given is None else given)
     except ValueError:
         return None
-    return str(found) if found.is_global else None
+    if isinstance(found, ipaddress.IPv6Address):
+        found = found.ipv4_mapped or found
+    if given is None and not found.is_global:
+        return None
+    if isinstance(found, ipaddress.IPv6Address):
+        found = ipaddress.IPv6Address(int(found) >> 64 << 64)
+    return str(found)
 
 
 async def pause(tx: AsyncConnection, phone: bytes, now: datetime) -> int:

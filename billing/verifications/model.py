@@ -100,6 +100,11 @@ class Verification(msgspec.Struct, kw_only=True):
         """Whether a code may still confirm it."""
         return self.told_state(now) == "open"
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a code to confirm it by: a provider's call may have been lost."""
+        return self.code_mac is not None or self.provider_ref is not None
+
 
 class Rules(msgspec.Struct, frozen=True):
     """What a chain allows. `price` is of one segment, in 1/100 of money."""
@@ -152,8 +157,17 @@ def check_reachable(phone: str, countries: frozenset[str]) -> None:
             f"cannot be used: codes are not sent to phones of {country}; the operator names the "
             "countries in BONUS_CODE_COUNTRIES",
         )
-    if phonenumbers.number_type(phonenumbers.parse(phone)) in _DEAR:
+    if _is_dear(phone):
         raise ValidationFailed.at("/method", "cannot be used: the phone is a paid or shared number")
+
+
+def is_reachable(phone: str, countries: frozenset[str]) -> bool:
+    """Whether anything is sent to a phone at all."""
+    return country_of(phone) in countries and not _is_dear(phone)
+
+
+def _is_dear(phone: str) -> bool:
+    return phonenumbers.number_type(phonenumbers.parse(phone)) in _DEAR
 
 
 def check_purpose(role: Role, purpose: Purpose) -> None:

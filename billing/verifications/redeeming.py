@@ -88,6 +88,7 @@ class RedemptionCodes:
             found is not None
             and (found["customer_id"], found["purpose"]) == (customer_id, "redemption")
             and found["state"] == "confirmed"
+            and found["points"] is not None
             and self._clock() < found["confirmed_at"] + CONFIRMED_FOR
         )
         if found is None or not good:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import datetime
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Final, Self
 from uuid import UUID
 
 import msgspec
@@ -19,9 +19,15 @@ from billing.verifications.model import By, Method, Purpose, Verification, pause
 MAX_CODE_LENGTH = 10
 
 
+BY_OTHERS: Final[frozenset[Method]] = frozenset(("provider", "flash_call"))
+"""Methods whose message or call does not carry the chain's own words."""
+
+
 class VerificationIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What is to be confirmed, and how. `phone` is the new one of a `phone_change`; `points` the
-    most that a `redemption` may then pay; `address` that of a website's visitor."""
+    most that a `redemption` may then pay; `address` that of a website's visitor. `text` (of
+    `text_version`) is the consent that was shown for a `registration` by `provider` or
+    `flash_call`: there it is not in the message."""
 
     purpose: Purpose
     method: Method = "sms_code"
@@ -31,13 +37,24 @@ class VerificationIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     language: Language | None = None
     phone: Phone | None = None
     points: Amount | None = None
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)] | None = None
+    text_version: Text | None = None
     address: Annotated[str, msgspec.Meta(max_length=45, examples=["203.0.113.7"])] | None = None
 
     def __post_init__(self) -> None:
         if (self.phone is None) == (self.purpose == "phone_change"):
             raise ValueError("phone is needed for a phone_change, and for nothing else")
-        if self.points is not None and self.purpose != "redemption":
-            raise ValueError("points go with the purpose redemption")
+        if (self.points is None) == (self.purpose == "redemption") or self.points == 0:
+            raise ValueError(
+                "points is needed for a redemption, above zero, and for nothing else: the most "
+                "that the code is good for"
+            )
+        shown = self.purpose == "registration" and self.method in BY_OTHERS
+        if (self.text is None) == shown or (self.text_version is not None and not shown):
+            raise ValueError(
+                "text is needed for a registration by provider or flash_call, and for nothing "
+                "else: the consent that the customer was shown, word for word"
+            )
         if self.address is not None:
             try:
                 ipaddress.ip_address(self.address)

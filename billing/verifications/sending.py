@@ -44,13 +44,13 @@ class Sender:
         now: datetime,
     ) -> Verification:
         """`old` with a new code on its way to `phone`; of a provider's own check it is only counted
-        that there will be one. Raises RateLimited."""
+        that there will be one, and the one before is good until then. Raises RateLimited."""
         await limits.pause(tx, self._vault.phone_hash(phone), now)
         if old.method in ("sms_code", "sms_reply"):
             sent = await self._send_message(tx, customer, old, phone, asked, now)
         else:
             await self._count(tx, asked, 1, now)
-            sent = replace(old, provider_ref=None, code_mac=None)
+            sent = old
         if old.purpose == "phone_change" and customer.data_key is not None:
             sealed = self._vault.seal_text(
                 customer.id, customer.data_key, phone, old.id.bytes + b"phone"

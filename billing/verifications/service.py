@@ -20,7 +20,8 @@ from billing.customers.records import Records, must_be_changeable
 from billing.customers.vault import Vault
 from billing.messages.model import Delivery
 from billing.verifications import limits, store
-from billing.verifications.confirming import Confirming
+from billing.verifications.calling import Calling
+from billing.verifications.confirming import Confirming, text_of
 from billing.verifications.gateways import Gateway, Post
 from billing.verifications.model import (
     LIFE,
@@ -71,12 +72,12 @@ class Verifications:
         self._post = post
         self._rules = rules
         self._region = default_region
-        self._gateways = gateways or {}
         self._yes = yes
         self._clock = clock
         self._records = Records(vault)
         self._sender = Sender(vault, post, rules)
         self._confirming = Confirming(vault, post)
+        self.calling = Calling(database, vault, gateways or {})
 
     async def start(
         self, principal: Principal, customer_id: UUID, new: VerificationIn, peer: str = ""
@@ -89,7 +90,7 @@ class Verifications:
         """
         check_purpose(principal.role, new.purpose)
         channel, shop = await self._catalog.place(*principal.bind(new.channel, new.store))
-        gateway = self._gateway(new.method)
+        self.calling.must_be_offered(new.method)
         now = self._clock()
         async with self._database.transaction() as tx:
             row = await self._records.row(tx, customer_id, lock=True)
@@ -115,7 +116,7 @@ class Verifications:
                 attempts=0,
                 max_attempts=most_attempts(new.method),
                 sends=0,
-                text_version="",
+                text_version=new.text_version or "",
                 text_encrypted=None,
                 message_id=None,
                 channel=channel,
@@ -127,15 +128,18 @@ class Verifications:
                 expires_at=now + LIFE,
             )
             before = await store.read_open(tx, customer_id, new.purpose)
-            if before is not None and _is_same(before, verification, now):
+            if before is not None and self._serves(row, before, verification, new.text, now):
                 return before, False
             if before is not None:
-                await store.change(tx, before.id, state="superseded")
-            cashier = f"{principal.key_id}/{new.seller or ''}"
-            asked = limits.Asked.of(phone, cashier, shop, limits.counted_address(new.address, peer))
+                await store.change(tx, before.id, state="superseded", provider_ref=None)
+            if new.text is not None and row.data_key is not None:
+                of = verification.id.bytes + b"text"
+                shown = self._vault.seal_text(row.id, row.data_key, new.text, of)
+                verification = replace(verification, text_encrypted=shown)
+            asked = self._asked(principal, verification, phone, new.address, peer)
             sent = await self._sender.send(tx, row, verification, phone, asked, now)
             await store.insert(tx, sent)
-        return await self._called(gateway, sent, phone), True
+        return await self.calling.begin(sent, phone, before), True
 
     async def resend(
         self, principal: Principal, verification_id: UUID, peer: str = ""
@@ -147,7 +151,7 @@ class Verifications:
         """
         now = self._clock()
         found = await self._read(verification_id)
-        gateway = self._gateway(found.method)
+        self.calling.must_be_offered(found.method)
         async with self._database.transaction() as tx:
             row = await self._records.row(tx, found.customer_id, lock=True)
             old = await store.read(tx, verification_id, lock=True)
@@ -156,8 +160,7 @@ class Verifications:
             if old.sends >= MAX_SENDS:
                 raise _over(f"{MAX_SENDS} codes were sent already: start a new verification.")
             phone = await self._target(tx, row, old)
-            cashier = f"{principal.key_id}/{old.seller or ''}"
-            asked = limits.Asked.of(phone, cashier, old.store, limits.counted_address(None, peer))
+            asked = self._asked(principal, old, phone, None, peer)
             sent = await self._sender.send(tx, row, old, phone, asked, now)
             await store.change(
                 tx,
@@ -170,25 +173,7 @@ class Verifications:
                     )
                 },
             )  # fmt: skip
-        return await self._called(gateway, sent, phone)
-
-    async def _called(
-        self, gateway: Gateway | None, sent: Verification, phone: str
-    ) -> Verification:
-        """What was counted, begun by the provider; outside of any transaction, since tills would
-        wait for each other's calls. One that could not be begun is over."""
-        if gateway is None:
-            return sent
-        try:
-            started = await gateway.start(sent.id, phone, sent.language)
-        except Exception:
-            async with self._database.transaction() as tx:
-                await store.change(tx, sent.id, state="superseded")
-            raise
-        mac = None if started.code is None else self._mac(sent, started.code)
-        async with self._database.transaction() as tx:
-            await store.change(tx, sent.id, provider_ref=started.ref, code_mac=mac)
-        return replace(sent, provider_ref=started.ref, code_mac=mac)
+        return await self.calling.begin(sent, phone)
 
     async def confirm(self, verification_id: UUID, code: str) -> Verification:
         """Confirm by the code. Again with the same code: the same answer.
@@ -197,8 +182,10 @@ class Verifications:
         verification or not; customer_exists when the new phone has got another owner meanwhile.
         """
         found = await self._attempt(verification_id)
-        if found is None or not await self._is_right(found, code):
-            await self._end(verification_id)
+        if found is None:
+            raise wrong()
+        if not await self._is_right(found, code):
+            await self._end(found)
             raise wrong()
         by: By = "provider" if found.method == "provider" else "code"
         return await self._settle(found, by, code)
@@ -224,8 +211,10 @@ class Verifications:
             if not (code.isascii() and code.isdigit() and len(code) <= MAX_CODE_LENGTH):
                 return "not_understood"
             counted = await self._attempt(found.id)
-            if counted is None or not same(counted.code_mac, self._mac(counted, code)):
-                await self._end(found.id)
+            if counted is None:
+                return "wrong_code"
+            if not same(counted.code_mac, self._mac(counted, code)):
+                await self._end(counted)
                 return "wrong_code"
             await self._settle(counted, "reply", code)
         except Conflict:
@@ -267,15 +256,18 @@ class Verifications:
         async with self._database.transaction() as tx:
             return await store.attempt(tx, verification_id, self._clock())
 
-    async def _end(self, verification_id: UUID) -> None:
-        async with self._database.transaction() as tx:
-            await store.end_exhausted(tx, verification_id)
+    async def _end(self, wrongly: Verification) -> None:
+        """After a wrong attempt; only the last one ends it, since one before may be right, and
+        still be on its way."""
+        if wrongly.attempts >= wrongly.max_attempts:
+            async with self._database.transaction() as tx:
+                await store.end_exhausted(tx, wrongly.id)
 
     async def _is_right(self, found: Verification, code: str) -> bool:
         if found.method == "provider":
             if found.state == "confirmed" or found.provider_ref is None:
                 return found.state == "confirmed" and same(found.code_mac, self._mac(found, code))
-            return await self._gateways["provider"].check(found.provider_ref, code)
+            return await self.calling.approves(found.provider_ref, code)
         return same(found.code_mac, self._mac(found, code))
 
     def _mac(self, found: Verification, code: str) -> bytes:
@@ -298,13 +290,33 @@ class Verifications:
             raise _over("The customer has another phone now: start a new verification.")
         return profile.phone
 
-    def _gateway(self, method: Method) -> Gateway | None:
-        if method in ("sms_code", "sms_reply"):
-            return None
-        gateway = self._gateways.get(method)
-        if gateway is None:
-            raise ValidationFailed.at("/method", "is offered by no provider of this service")
-        return gateway
+    def _asked(
+        self,
+        principal: Principal,
+        of: Verification,
+        phone: str,
+        address: str | None,
+        peer: str,
+    ) -> limits.Asked:
+        counted = limits.counted_address(address, peer)
+        return limits.Asked.of(phone, str(principal.key_id), of.seller, of.store, counted)
+
+    def _serves(
+        self,
+        row: customers.Row,
+        before: Verification,
+        new: Verification,
+        shown: str | None,
+        now: datetime,
+    ) -> bool:
+        """Whether `before` serves as well: a till that heard no answer asks again. Not one that a
+        provider did not begin: nothing would confirm it."""
+        asked = ("method", "phone_hash", "points", "language")
+        alike = all(getattr(before, name) == getattr(new, name) for name in asked)
+        young = before.is_live(now) and now < before.sent_at + pause_after(before.sends)
+        if not (alike and young and before.is_begun):
+            return False
+        return shown is None or text_of(self._vault, row, before) == shown
 
     def _phone(self, given: str) -> str:
         try:
@@ -315,10 +327,3 @@ class Verifications:
 
 def _over(detail: str) -> Conflict:
     return Conflict("verification_not_open", detail)
-
-
-def _is_same(before: Verification, new: Verification, now: datetime) -> bool:
-    """Whether `before` serves as well: a till that heard no answer asks again."""
-    asked = ("method", "phone_hash", "points", "language")
-    alike = all(getattr(before, name) == getattr(new, name) for name in asked)
-    return alike and before.is_live(now) and now < before.sent_at + pause_after(before.sends)

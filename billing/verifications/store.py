@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import and_, case, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.verifications.model import Purpose, State, Verification
@@ -56,27 +56,53 @@ async def by_provider_ref(tx: AsyncConnection, ref: str) -> Verification | None:
     return await _one(tx, select(*_COLUMNS).where(_C.provider_ref == ref))
 
 
-async def of_customer(tx: AsyncConnection, customer_id: UUID) -> list[Verification]:
-    """All there were, oldest first."""
-    query = select(*_COLUMNS).where(_C.customer_id == customer_id).order_by(_C.created_at, _C.id)
+async def of_customers(tx: AsyncConnection, customers: Sequence[UUID]) -> list[Verification]:
+    """All there were of these, oldest first."""
+    query = select(*_COLUMNS).where(_C.customer_id.in_(customers)).order_by(_C.created_at, _C.id)
     return [_of(row) for row in await tx.execute(query)]
 
 
 async def attempt(tx: AsyncConnection, verification_id: UUID, now: datetime) -> Verification | None:
     """Count an attempt, if there is one left; before anything is compared. The row locks: of many
-    attempts at once no more are counted than there may be."""
+    attempts at once no more are counted than there may be. What is confirmed counts none: who
+    repeats the last attempt, which was right, hears the same again."""
+    is_open = _C.state == "open"
     query = (
         update(verifications)
         .where(
             _C.id == verification_id,
-            _C.state.in_(("open", "confirmed")),
-            _C.attempts < _C.max_attempts,
+            or_(_C.state == "confirmed", and_(is_open, _C.attempts < _C.max_attempts)),
             _C.expires_at > now,
         )
-        .values(attempts=_C.attempts + 1)
+        .values(attempts=case((is_open, _C.attempts + 1), else_=_C.attempts))
         .returning(*_COLUMNS)
     )
     return await _one(tx, query)
+
+
+async def take_ref(tx: AsyncConnection, ref: str) -> None:
+    """Whoever had a provider's ref has it no longer, and is over if it was open."""
+    over: State = "superseded"
+    await tx.execute(
+        update(verifications)
+        .where(_C.provider_ref == ref)
+        .values(provider_ref=None, state=case((_C.state == "open", over), else_=_C.state))
+    )
+
+
+async def end_unconfirmable(tx: AsyncConnection, verification_id: UUID) -> None:
+    """End one that a provider did not begin, unless it was begun before and may be confirmed."""
+    over: State = "superseded"
+    await tx.execute(
+        update(verifications)
+        .where(
+            _C.id == verification_id,
+            _C.state == "open",
+            _C.provider_ref.is_(None),
+            _C.code_mac.is_(None),
+        )
+        .values(state=over)
+    )
 
 
 async def change(tx: AsyncConnection, verification_id: UUID, **values: Any) -> None:
@@ -84,7 +110,7 @@ async def change(tx: AsyncConnection, verification_id: UUID, **values: Any) -> N
 
 
 async def end_exhausted(tx: AsyncConnection, verification_id: UUID) -> None:
-    """Write down that no attempt is left, unless the last one was right."""
+    """Write down that the last attempt was wrong, too."""
     await tx.execute(
         update(verifications)
         .where(_C.id == verification_id, _C.state == "open", _C.attempts >= _C.max_attempts)

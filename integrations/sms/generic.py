@@ -2,8 +2,9 @@
 statuses mean, and how it signs.
 
 A template is text with `{phone}`, `{digits}`, `{text}`, `{number}`, `{sender}`, `{ttl_s}`,
-`{callback}`, `{id}` and `{secret.NAME}`; it stands for a value of a form, a query, a header or a
-string of JSON, where it is encoded, so that no text can become another field.
+`{callback}`, `{id}` and `{secret.NAME}`; it stands for a part of the address, or a value of a
+form, a query, a header or a string of JSON, where it is encoded, so that no text can become
+another field.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 import base64
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
 from billing.messages.model import Status
 from billing.messages.statuses import Said
@@ -46,6 +49,8 @@ from integrations.sms.protocol import (
 )
 from integrations.sms.wire import Answer, Doubtful, NotSent, Wire
 
+_in_address: Final = partial(quote, safe="")
+"""As a value stands in an address, where a / or & of its own would make it another one."""
 _PLACE: Final = re.compile(r"\{([a-z_]+(?:\.[A-Za-z0-9_]+)?)\}")
 _BUSY: Final = frozenset((429,))
 _ACCOUNT: Final = frozenset((401, 402, 403, 404))
@@ -173,9 +178,9 @@ class Generic:
         known = {"sender": self._settings.sender, **values}
         known |= {f"secret.{name}": value for name, value in self._secrets.items()}
 
-        def filled(template: Any) -> Any:
+        def filled(template: Any, write: Callable[[str], str] = str) -> Any:
             if isinstance(template, str):
-                return _PLACE.sub(lambda place: known.get(place[1], ""), template)
+                return _PLACE.sub(lambda place: write(known.get(place[1], "")), template)
             if isinstance(template, dict):
                 return {name: filled(value) for name, value in template.items()}
             if isinstance(template, list):
@@ -184,7 +189,7 @@ class Generic:
 
         return await self._wire.call(
             request.method,
-            filled(request.url),
+            filled(request.url, _in_address),
             query=filled(request.query),
             headers=filled(request.headers),
             form=None if request.form is None else filled(request.form),

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billing.common.crypto import CannotDecrypt
 from billing.common.db import Database
 from billing.messages import statuses
+from billing.messages.masking import told_of
 from billing.messages.model import Status
 from billing.messages.sealing import MessageVault
 from billing.messages.statuses import Said
@@ -43,7 +44,7 @@ WITH due AS MATERIALIZED (
 UPDATE billing.messages m SET ask_at = :again, asked = m.asked + 1
 FROM due JOIN billing.message_attempts a ON a.id = due.attempt_id
 WHERE m.id = due.id
-RETURNING m.id, m.status, m.asked, m.purpose, m.phone_encrypted, m.text_encrypted,
+RETURNING m.id, m.status, m.asked, m.missing, m.purpose, m.phone_encrypted, m.text_encrypted,
           a.id AS attempt, a.provider, a.number, a.provider_message_id, a.at
 """)
 ANYTHING: Final = """
@@ -55,9 +56,13 @@ UPDATE billing.messages SET ask_at = :ask_at WHERE id = :id AND ask_at IS NOT NU
 """)
 _REPEAT = text("""
 UPDATE billing.messages
-SET status = 'queued', status_at = :now, next_at = :now, ask_at = NULL, asked = 0,
+SET status = 'queued', status_at = :now, next_at = :now, ask_at = NULL, asked = 0, missing = 0,
     error = 'the provider never got it'
 WHERE id = :id AND status = 'unknown' AND text_encrypted IS NOT NULL
+""")
+_MISSING = text("""
+UPDATE billing.messages SET missing = missing + 1 WHERE id = :id AND status = 'unknown'
+RETURNING missing
 """)
 _LOST = text("""
 UPDATE billing.message_attempts SET outcome = 'lost' WHERE id = :attempt AND outcome = 'unknown'
@@ -73,11 +78,13 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """A message to be asked about, for the `asked`th time."""
+    """A message to be asked about, for the `asked`th time; `missing` times the answer was that it
+    never came."""
 
     id: UUID
     status: Status
     asked: int
+    missing: int
     purpose: str
     phone_encrypted: bytes | None
     text_encrypted: bytes | None
@@ -124,7 +131,7 @@ class Inquirer:
         except (Unusable, CannotDecrypt) as error:
             return NotTold(str(error))
         except Exception as error:
-            log.exception("sms_provider_failed", provider=row.code)
+            log.error("sms_provider_failed", provider=row.code, error=told_of(error))
             return NotTold(f"{type(error).__name__}: {error}"[:200])
 
     async def _ask(self, question: Question) -> None:
@@ -146,11 +153,12 @@ class Inquirer:
             )
             if moved:
                 return
-        never_came = isinstance(answer, Missing) and question.status == "unknown"
-        if never_came and question.asked >= MISSING_TWICE:
-            await tx.execute(_LOST, {"attempt": question.attempt})
-            await tx.execute(_REPEAT, {"id": question.id, "now": now})
-            return
+        if isinstance(answer, Missing) and question.status == "unknown":
+            missing = await tx.scalar(_MISSING, {"id": question.id})
+            if missing is not None and missing >= MISSING_TWICE:
+                await tx.execute(_REPEAT, {"id": question.id, "now": now})
+                await tx.execute(_LOST, {"attempt": question.attempt})
+                return
         delays = UNKNOWN if question.status == "unknown" else UNREPORTED
         if question.asked > len(delays):
             await tx.execute(_GIVE_UP, {"id": question.id, "now": now})

@@ -6,7 +6,7 @@ report may come before the answer to the send, so one of an unknown message is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -20,8 +20,10 @@ from billing.common.crypto import CannotDecrypt
 from billing.common.db import Database
 from billing.messages import statuses
 from billing.messages.inbound import Conversation, Inbound, Trust
+from billing.messages.masking import told_of, without_phones
 from billing.messages.model import FINAL
 from billing.messages.statuses import Said
+from billing.messages.store import prune
 from integrations.sms import store
 from integrations.sms.fleet import Fleet, Unusable
 from integrations.sms.inquiry import Inquirer, Question
@@ -45,7 +47,8 @@ LEASE: Final = timedelta(minutes=2)
 ASK_AFTER: Final = timedelta(minutes=30)
 KEPT: Final = timedelta(days=30)
 KEPT_DEDUPED: Final = timedelta(days=365)
-PRUNED_AT_ONCE: Final = 1000
+MOST_DEAD: Final = 1000
+"""Of so many dead ones of a provider the content is kept, for a person to look at."""
 TIMEOUT_S: Final = 15.0
 RESULT_CHARACTERS: Final = 300
 
@@ -62,16 +65,18 @@ FROM due WHERE w.position = due.position
 RETURNING w.position, w.provider, w.signed, w.content, w.attempts
 """)
 _DONE = text("""
-UPDATE billing.sms_webhooks
+UPDATE billing.sms_webhooks w
 SET state = :state, result = :result, finished_at = :now,
-    content = CASE WHEN :state = 'dead' THEN content END
+    content = CASE WHEN :state = 'dead' AND NOT EXISTS (
+        SELECT FROM billing.sms_webhooks d WHERE d.provider = w.provider AND d.state = 'dead'
+        OFFSET :most) THEN content END
 WHERE position = :position AND state = 'pending'
 """)
 _AGAIN = text("""
 UPDATE billing.sms_webhooks SET next_at = :next_at, result = :result WHERE position = :position
 """)
 _QUESTION = text("""
-SELECT m.id, m.status, m.asked, m.purpose, m.phone_encrypted, m.text_encrypted,
+SELECT m.id, m.status, m.asked, m.missing, m.purpose, m.phone_encrypted, m.text_encrypted,
        a.id AS attempt, a.provider, a.number, a.provider_message_id, a.at
 FROM billing.messages m JOIN billing.message_attempts a ON a.message_id = m.id
 WHERE a.id = :attempt
@@ -79,14 +84,14 @@ WHERE a.id = :attempt
 _FORGET = (
     text("""
 UPDATE billing.sms_webhooks SET content = NULL, state = 'done'
-WHERE position IN (
+WHERE position = ANY (ARRAY(
     SELECT position FROM billing.sms_webhooks WHERE state = 'dead' AND received_at < :kept
-    ORDER BY position LIMIT :limit)
+    ORDER BY position LIMIT :limit))
 """),
     text("""
-DELETE FROM billing.sms_webhooks WHERE position IN (
+DELETE FROM billing.sms_webhooks WHERE position = ANY (ARRAY(
     SELECT position FROM billing.sms_webhooks WHERE received_at < :deduped
-    ORDER BY received_at LIMIT :limit)
+    ORDER BY received_at LIMIT :limit))
 """),
 )
 
@@ -143,14 +148,11 @@ class Reports:
             await self._work(taken)
         return len(rows)
 
-    async def forget(self) -> None:
-        """Drop what is long over, a bounded part at a time."""
+    async def forget(self, go_on: Callable[[], bool]) -> None:
+        """Drop what is long over, all of it, as long as `go_on`."""
         now = self._clock()
-        values = {"kept": now - KEPT, "deduped": now - KEPT_DEDUPED, "limit": PRUNED_AT_ONCE}
-        async with self._database.transaction(timeout_s=TIMEOUT_S) as tx:
-            for statement in _FORGET:
-                named = {name: values[name] for name in statement.compile().params}
-                await tx.execute(statement, named)
+        values = {"kept": now - KEPT, "deduped": now - KEPT_DEDUPED}
+        await prune(self._database, _FORGET, values, go_on)
 
     async def _work(self, taken: Taken) -> None:
         try:
@@ -161,7 +163,7 @@ class Reports:
         except (Malformed, CannotDecrypt) as error:
             await self._finish(taken, "dead", str(error))
         except Exception as error:
-            log.exception("sms_webhook_failed", provider=taken.provider)
+            log.error("sms_webhook_failed", provider=taken.provider, error=told_of(error))
             await self._put_off(taken, f"{type(error).__name__}: {error}", "dead")
         else:
             await self._finish(taken, "done", result)
@@ -244,7 +246,8 @@ class Reports:
             return await self._conversation.hear(tx, inbound)
 
     async def _finish(self, taken: Taken, state: str, result: str) -> None:
-        await self._write(_DONE, taken, result, state=state, now=self._clock())
+        values = {"state": state, "now": self._clock(), "most": MOST_DEAD - 1}
+        await self._write(_DONE, taken, result, **values)
 
     async def _put_off(self, taken: Taken, why: str, at_last: str) -> None:
         """Try again later; `at_last` is what becomes of it after the last time."""
@@ -255,6 +258,7 @@ class Reports:
             await self._finish(taken, at_last, why)
 
     async def _write(self, statement: Any, taken: Taken, result: str, **more: object) -> None:
-        values = {"position": taken.position, "result": result[:RESULT_CHARACTERS], **more}
+        result = without_phones(result)[:RESULT_CHARACTERS]
+        values = {"position": taken.position, "result": result, **more}
         async with self._database.transaction(timeout_s=TIMEOUT_S) as tx:
             await tx.execute(statement, values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from billing.common.db import Database
@@ -33,6 +34,7 @@ class SmsWork:
     def __init__(
         self,
         settings: Settings,
+        people: Vault,
         acts: InboundActs,
         willing: Willing,
         clock: Clock = utc_now,
@@ -41,7 +43,6 @@ class SmsWork:
         self._database = database
         self._clock = clock
         self.fleet = fleet_of(settings)
-        people = Vault(settings.secret_key)
         vault = MessageVault(settings.secret_key, people)
         messages = Messages(database, vault, clock=clock)
         conversation = Conversation(
@@ -49,6 +50,7 @@ class SmsWork:
             vault,
             acts,
             region=settings.default_region,
+            countries=settings.code_countries,
             clock=clock,
         )
         self.teller = Teller(database, messages, people, willing, settings.timezone, clock=clock)
@@ -86,10 +88,10 @@ class SmsWork:
             self._listening = False
         return done
 
-    async def forget(self) -> None:
-        """Drop messages and webhooks that are long over."""
-        await store.forget_old(self._database, self._clock())
-        await self.reports.forget()
+    async def forget(self, go_on: Callable[[], bool]) -> None:
+        """Drop messages and webhooks that are long over, as long as `go_on`."""
+        await store.forget_old(self._database, self._clock(), go_on)
+        await self.reports.forget(go_on)
 
     def stop(self) -> None:
         """Begin nothing new."""

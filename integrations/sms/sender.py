@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Final
 
 import structlog
@@ -10,7 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.common.crypto import CannotDecrypt
 from billing.common.db import Database
+from billing.common.errors import Overloaded
 from billing.messages.acts import Willing
+from billing.messages.masking import told_of
 from billing.messages.sealing import MessageVault
 from billing.messages.templates import read_settings
 from integrations.sms import queue
@@ -26,6 +29,10 @@ LOOK_EVERY_S: Final = 0.25
 RUN_S: Final = 30.0
 """After so long no more is claimed; the next run goes on."""
 WRITE_TIMEOUT_S: Final = 15.0
+KEPT_S: Final = 240.0
+KEPT_WHILE_STOPPING_S: Final = 15.0
+"""How long an outcome waits for a database that is away."""
+LONGEST_WAIT_S: Final = 5.0
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -69,9 +76,9 @@ class Sender:
                 over = self._stopping or asyncio.get_running_loop().time() >= end
                 done = {task for task in sending if task.done()}
                 sending -= done
-                jobs = await self._turn(
-                    [task.result() for task in done], 0 if over else IN_FLIGHT - len(sending)
-                )
+                if done:
+                    await self._keep([task.result() for task in done])
+                jobs = await self._claim(0 if over else IN_FLIGHT - len(sending), sending)
                 made += len(jobs)
                 sending |= {asyncio.create_task(self._attempt(job)) for job in jobs}
                 if (over or not linger) and not sending and not done:
@@ -86,17 +93,52 @@ class Sender:
             self._running = False
             await _end(sending)
 
-    async def _turn(self, results: list[Result], most: int) -> list[Job]:
-        """One transaction: write down what came back, claim what there is room for."""
+    async def _keep(self, results: list[Result]) -> None:
+        """Write down what came back, as soon as the database lets us: what was accepted under
+        which id, nobody else knows. Raises Overloaded when it is away for too long; what is not
+        written is unknown once its lease is over, and asked about."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while True:
+            try:
+                await self._write(results)
+            except Overloaded:
+                waited = loop.time() - began
+                if waited > (KEPT_WHILE_STOPPING_S if self._stopping else KEPT_S):
+                    raise
+                await asyncio.sleep(min(LOOK_EVERY_S + waited / 4, LONGEST_WAIT_S))
+            else:
+                return
+
+    async def _write(self, results: list[Result]) -> None:
+        """Together; if something is wrong with one of them, each alone, and the others are kept."""
+        try:
+            async with self._database.transaction(timeout_s=WRITE_TIMEOUT_S) as tx:
+                await settle(tx, results, self._clock())
+        except Overloaded:
+            raise
+        except Exception as error:
+            if len(results) == 1:
+                log.error("sms_outcome_lost", error=told_of(error))
+                return
+            for one in results:
+                await self._write([one])
+
+    async def _claim(self, most: int, sending: Collection[object]) -> list[Job]:
+        """What there is room for. While something is being sent a database that is away raises
+        nothing: what comes back is to be written down."""
+        try:
+            return await self._turn(most)
+        except Overloaded:
+            if not sending:
+                raise
+            return []
+
+    async def _turn(self, most: int) -> list[Job]:
         now = self._clock()
-        claims = most > 0 and await queue.is_anything(self._database, now)
-        if not results and not claims:
+        if most <= 0 or not await queue.is_anything(self._database, now):
             return []
         async with self._database.transaction(timeout_s=WRITE_TIMEOUT_S) as tx:
-            if results:
-                await settle(tx, results, now)
-            if not claims:
-                return []
             _, settings = await read_settings(tx)
             jobs = await queue.claim(
                 tx, self._fleet, now, most, settings.quiet_hours, self._willing
@@ -120,7 +162,7 @@ class Sender:
             outcome = Rejected(code="not_usable", detail=str(error)[:200], scope="provider")
         except Exception as error:
             # A provider's code failed on an answer nobody foresaw: it may have taken the message.
-            log.exception("sms_provider_failed", provider=job.provider.code)
+            log.error("sms_provider_failed", provider=job.provider.code, error=told_of(error))
             outcome = Unknown(detail=f"{type(error).__name__}: {error}"[:200])
         return Result(job, outcome)
 

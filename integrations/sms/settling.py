@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.messages import statuses
+from billing.messages.masking import without_phones
 from integrations.sms import store
 from integrations.sms.protocol import Accepted, Outcome, Refused, Rejected, Unknown
 from integrations.sms.queue import Job, fail, put_off
@@ -25,7 +26,7 @@ _PAUSES: Final = {"provider": 30.0, "refused": 2.0}
 
 _UNKNOWN = text("""
 UPDATE billing.messages
-SET status = 'unknown', status_at = :now, error = :error, ask_at = :ask_at, asked = 0,
+SET status = 'unknown', status_at = :now, error = :error, ask_at = :ask_at, asked = 0, missing = 0,
     provider = :provider, lease = NULL, leased_until = NULL
 WHERE id = :id AND status = 'queued'
 """)
@@ -47,25 +48,45 @@ class Result(msgspec.Struct, frozen=True):
 
 
 async def settle(tx: AsyncConnection, results: Sequence[Result], now: datetime) -> None:
-    """Write down what became of attempts, and what follows for messages and providers."""
-    for result in sorted(results, key=lambda one: one.job.id):
-        job, outcome = result.job, result.outcome
-        held = (await tx.execute(_HELD, {"id": job.id})).one_or_none()
-        if isinstance(outcome, Accepted):
-            await _accepted(tx, job, outcome, now)
-            continue
-        await _note(tx, job, outcome, now)
-        if held is None or held.lease != job.lease:
-            continue  # Too late: it is unknown since, and being asked about.
-        if isinstance(outcome, Unknown):
-            values = {"id": job.id, "now": now, "error": outcome.detail[:200]}
-            values |= {"ask_at": now + FIRST_QUESTION, "provider": job.provider.code}
-            await tx.execute(_UNKNOWN, values)
-        elif isinstance(outcome, Rejected) and outcome.scope == "message":
-            await fail(tx, job.id, f"{outcome.code} {outcome.detail}"[:200], now)
-        else:
-            tried = [*held.tried, job.provider.code]
-            await put_off(tx, job.id, now, tried, held.rounds, _words(outcome))
+    """Write down what became of attempts, and what follows for messages and providers.
+
+    Rows are locked in one order, whoever settles: messages, each before its attempt, then
+    providers by code.
+    """
+    ordered = sorted(results, key=lambda one: one.job.id)
+    for result in ordered:
+        await _settle_message(tx, result.job, result.outcome, now)
+    for result in sorted(ordered, key=lambda one: one.job.provider.code):
+        await _settle_provider(tx, result.job.provider, result.outcome, now)
+
+
+async def _settle_message(tx: AsyncConnection, job: Job, outcome: Outcome, now: datetime) -> None:
+    held = (await tx.execute(_HELD, {"id": job.id})).one_or_none()
+    if isinstance(outcome, Accepted):
+        await _accepted(tx, job, outcome, now)
+        return
+    await _note(tx, job, outcome, now)
+    if held is None or held.lease != job.lease:
+        return  # Too late: it is unknown since, and being asked about.
+    if isinstance(outcome, Unknown):
+        values = {"id": job.id, "now": now, "error": _words(outcome)}
+        values |= {"ask_at": now + FIRST_QUESTION, "provider": job.provider.code}
+        await tx.execute(_UNKNOWN, values)
+    elif isinstance(outcome, Rejected) and outcome.scope == "message":
+        await fail(tx, job.id, _words(outcome), now)
+    else:
+        tried = [*held.tried, job.provider.code]
+        await put_off(tx, job.id, now, tried, held.rounds, _words(outcome))
+
+
+async def _settle_provider(
+    tx: AsyncConnection, provider: ProviderRow, outcome: Outcome, now: datetime
+) -> None:
+    if isinstance(outcome, Accepted):
+        await store.went_well(tx, provider.code)
+        return
+    until, weight = _pause(provider, outcome, now)
+    await store.went_ill(tx, provider.code, _words(outcome), now, until=until, weight=weight)
 
 
 async def _accepted(tx: AsyncConnection, job: Job, outcome: Accepted, now: datetime) -> None:
@@ -78,24 +99,20 @@ async def _accepted(tx: AsyncConnection, job: Job, outcome: Accepted, now: datet
         now=now,
         ask_at=now + FIRST_LOOK,
     )
-    await store.went_well(tx, job.provider.code)
 
 
 async def _note(
     tx: AsyncConnection, job: Job, outcome: Rejected | Refused | Unknown, now: datetime
 ) -> None:
-    """The attempt's outcome, and the provider's trouble if it is the provider's."""
     kinds = {Rejected: "rejected", Refused: "refused", Unknown: "unknown"}
     values = {
         "id": job.attempt,
         "outcome": kinds[type(outcome)],
-        "code": outcome.code if isinstance(outcome, Rejected) else None,
-        "detail": outcome.detail[:300],
+        "code": without_phones(outcome.code) if isinstance(outcome, Rejected) else None,
+        "detail": without_phones(outcome.detail)[:300],
         "now": now,
     }
     await tx.execute(_OUTCOME, values)
-    until, weight = _pause(job.provider, outcome, now)
-    await store.went_ill(tx, job.provider.code, _words(outcome), now, until=until, weight=weight)
 
 
 def _pause(
@@ -113,4 +130,4 @@ def _pause(
 
 def _words(outcome: Rejected | Refused | Unknown) -> str:
     code = f"{outcome.code} " if isinstance(outcome, Rejected) else ""
-    return f"{code}{outcome.detail}"[:200]
+    return without_phones(f"{code}{outcome.detail}")[:200]

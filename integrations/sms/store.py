@@ -26,7 +26,7 @@ ONE: Final = f"SELECT {_COLUMNS} FROM billing.sms_providers WHERE code = $1"  # 
 _ALL: Final = f"SELECT {_COLUMNS} FROM billing.sms_providers ORDER BY priority, code"  # noqa: S608
 
 _LOCK_ALL = text(f"""
-SELECT {_COLUMNS} FROM billing.sms_providers ORDER BY priority, code FOR NO KEY UPDATE
+SELECT {_COLUMNS} FROM billing.sms_providers ORDER BY code FOR NO KEY UPDATE
 """)  # noqa: S608
 _LOCK_ONE = text(f"""
 SELECT {_COLUMNS} FROM billing.sms_providers WHERE code = :code FOR NO KEY UPDATE
@@ -103,8 +103,10 @@ async def read(database: Database, code: str) -> ProviderRow | None:
 
 
 async def lock_all(tx: AsyncConnection) -> list[ProviderRow]:
-    """By priority; slots are taken by one worker at a time."""
-    return [ProviderRow(**row._mapping) for row in await tx.execute(_LOCK_ALL)]
+    """By priority; slots are taken by one worker at a time. Locked by code: their order never
+    changes."""
+    found = [ProviderRow(**row._mapping) for row in await tx.execute(_LOCK_ALL)]
+    return sorted(found, key=lambda row: (row.priority, row.code))
 
 
 async def lock(tx: AsyncConnection, code: str) -> ProviderRow | None:

@@ -75,4 +75,5 @@ sms_webhooks = Table(
     Index("sms_webhooks_next_at_idx", "next_at", postgresql_where=text("state = 'pending'")),
     Index("sms_webhooks_dead_idx", "position", postgresql_where=text("state = 'dead'")),
     Index("sms_webhooks_received_at_idx", "received_at"),
+    Index("sms_webhooks_kept_idx", "provider", "state", postgresql_where=text("state <> 'done'")),
 )

@@ -34,11 +34,20 @@ TOKEN_BYTES: Final = 24
 _KEPT_HEADERS: Final = ("content-type",)
 _NOBODY: Final = "0" * 32
 
-_KEEP: Final = """
-INSERT INTO billing.sms_webhooks (id, provider, digest, signed, content, received_at, next_at)
-VALUES ($1, $2, $3, $4, $5, $6, $6)
-ON CONFLICT (provider, digest) DO NOTHING RETURNING id
-"""
+MOST_WAITING: Final = 10_000
+"""Webhooks of one provider that wait to be worked on; who sends more has to come again."""
+
+KEEP: Final = f"""
+WITH waiting AS (
+    SELECT EXISTS (SELECT FROM billing.sms_webhooks WHERE provider = $2 AND state = 'pending'
+                   OFFSET {MOST_WAITING - 1}) AS too_many
+), kept AS (
+    INSERT INTO billing.sms_webhooks (id, provider, digest, signed, content, received_at, next_at)
+    SELECT $1, $2, $3, $4, $5, $6, $6 FROM waiting WHERE NOT too_many
+    ON CONFLICT (provider, digest) DO NOTHING RETURNING id
+)
+SELECT too_many, (SELECT count(*) FROM kept) AS new FROM waiting
+"""  # noqa: S608
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -77,7 +86,8 @@ class Intake:
     async def take(
         self, code: str, token: str, query: bytes, headers: Mapping[bytes, bytes], body: bytes
     ) -> Ack:
-        """What to answer. Raises NotFound, Forbidden for a wrong signature, ValidationFailed."""
+        """What to answer. Raises NotFound, Forbidden for a wrong signature, ValidationFailed, and
+        Overloaded when too many wait."""
         row = await store.read(self._database, code)
         if not self._is_token(row, token) or row is None:
             raise NotFound("There is nothing at this address.")
@@ -119,7 +129,7 @@ class Intake:
         return f"{address}?{query.decode('latin-1')}" if query else address
 
     async def _keep(self, row: ProviderRow, raw: RawRequest, query: bytes, *, signed: bool) -> bool:
-        """Whether it is new: the same bytes again change nothing."""
+        """Whether it is new: the same bytes again change nothing. Raises Overloaded."""
         kept = Kept(
             query=query.decode("latin-1"),
             headers={name: raw.headers[name] for name in _KEPT_HEADERS if name in raw.headers},
@@ -127,7 +137,9 @@ class Intake:
         )
         sealed = self._vault.seal(row.code, "webhook", msgspec.json.encode(kept))
         digest = sha256(b"%d\0%s%s" % (len(query), query, raw.body)).digest()
-        found = await self._database.fetch(
-            _KEEP, uuid7(), row.code, digest, signed, sealed, self._clock()
+        (found,) = await self._database.fetch(
+            KEEP, uuid7(), row.code, digest, signed, sealed, self._clock()
         )
-        return bool(found)
+        if found["too_many"]:
+            raise Overloaded("Too many webhooks wait to be worked on.", retry_after_s=60)
+        return bool(found["new"])

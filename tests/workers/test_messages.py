@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import signal
 import time
@@ -14,20 +15,23 @@ import redis
 
 from billing.common.db import Database
 from billing.common.settings import Settings
+from billing.customers.secret import confirm
 from billing.customers.vault import Vault
 from billing.messages.model import NewMessage
 from billing.messages.sealing import MessageVault
 from billing.messages.service import Messages
 from ledger.ids import uuid7
 from ledger.service import utc_now
-from tests.workers.conftest import Bonus, Start
+from tests.workers.conftest import Bonus, Process, Start
 
 CONSOLE = {"BONUS_SMS_CONSOLE": "yes"}
 
 
 async def enqueue(settings: Settings, *texts: str) -> None:
     database = Database(settings.database_url, size=1)
-    messages = Messages(database, MessageVault(settings.secret_key, Vault(settings.secret_key)))
+    vault = Vault(settings.secret_key)
+    assert await confirm(database, vault)
+    messages = Messages(database, MessageVault(settings.secret_key, vault))
     async with database.transaction() as tx:
         for text in texts:
             new = NewMessage(
@@ -47,6 +51,13 @@ def written(folder: Path) -> list[Any]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
+async def until_said(process: Process, words: str) -> None:
+    end = time.monotonic() + 60
+    while words not in process.log:
+        assert time.monotonic() < end, f"it never said {words}: {process.log}"
+        await asyncio.sleep(0.1)
+
+
 async def until_written(folder: Path, count: int) -> list[Any]:
     end = time.monotonic() + 60
     while len(lines := written(folder)) < count:
@@ -58,9 +69,15 @@ async def until_written(folder: Path, count: int) -> list[Any]:
 async def test_development_reads_its_messages_in_a_file(
     start: Start, settings: Settings, tmp_path: Path, bonus: Bonus
 ) -> None:
-    worker = start("worker", **CONSOLE)
-    start("scheduler", **CONSOLE)
     await enqueue(settings, "Код 481526")
+    start("scheduler", **CONSOLE)
+    # Under another key nothing could be read, and every message would fail: they wait.
+    other = base64.b64encode(bytes(32)).decode()
+    stranger = start("worker", BONUS_SECRET_KEY=other, **CONSOLE)
+    await until_said(stranger, "secret_key_not_recognised")
+    stranger.send(signal.SIGTERM)
+    assert written(tmp_path) == []
+    worker = start("worker", **CONSOLE)
     (line,) = await until_written(tmp_path, 1)
     assert (line["to"], line["text"]) == ("+79990000001", "Код 481526")
     code, printed = await bonus("messages", "dead")

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 async def _run(args: argparse.Namespace, settings: Settings) -> None:
     database = Database(settings.database_url, application="bonus-messages", size=1)
-    vault = MessageVault(settings.secret_key, Vault(settings.secret_key))
+    vault = MessageVault(settings.secret_key, Vault(settings.secret_key, key="not compared"))
     messages = Messages(database, vault)
     try:
         if args.action == "dead":

@@ -55,6 +55,8 @@ def test_every_built_in_text_is_a_right_one_and_short() -> None:
     [
         ("code", "Код", "must have {code}"),
         ("code", "[Код {code}]", "must have {code} outside"),
+        ("code", "{code}", "must have {points} in square brackets"),
+        ("code", "{code} {points}", "must have {points} in square brackets"),
         ("code", "{code} {level}", "{level} is no variable of code"),
         ("code", "{code} {0}", "bracket"),
         ("code", "{code} {", "bracket"),

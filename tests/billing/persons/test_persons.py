@@ -64,6 +64,23 @@ async def test_the_export_has_all_there_is(house: House) -> None:
     assert [one["points"] for one in told["statement"]] == ["70.00"]
 
 
+async def test_the_export_has_messages_and_what_a_duplicate_was(house: House) -> None:
+    duplicate, survivor = await house.verified(name="Ольга"), await person(house)
+    await give(house, duplicate["id"], "+5.00")
+    await merged(house, duplicate["id"], survivor["id"])
+    told = await export(house, survivor["id"])
+    (other,) = told["duplicates"]
+    assert (other["customer"]["id"], other["customer"]["name"]) == (duplicate["id"], "Ольга")
+    assert [one["points"] for one in other["statement"]] == ["-5.00", "5.00"]
+    assert {one["customer_id"] for one in told["consents"]} == {duplicate["id"], survivor["id"]}
+    assert len(told["verifications"]) == 2
+    assert [one["purpose"] for one in told["messages"]] == ["verification"] * 2
+    assert {one["phone_masked"] for one in told["messages"]} == {
+        duplicate["phone_masked"], survivor["phone_masked"],
+    }  # fmt: skip
+    assert told["written"] == []
+
+
 async def test_nothing_tells_who_it_was_and_the_ledger_stands(
     house: House, database: TestDatabase
 ) -> None:

@@ -29,6 +29,8 @@ from billing.messages.wording import Kind, Value
 
 START = datetime(2027, 3, 1, 9, 0, tzinfo=UTC)
 _numbers = itertools.count(1)
+SHOWN = "Я согласен на обработку персональных данных."
+"""What is shown where no SMS of ours carries the consent."""
 NO_LIMITS: tuple[Limit, ...] = (Limit("phone", 1000, 3600),)
 
 
@@ -77,7 +79,12 @@ class House:
         self, customer: str, purpose: str = "registration", role: Role = "pos", **more: Any
     ) -> httpx.Response:
         client = await self.client(role)
-        body = {"purpose": purpose, "channel": "c-codes"} | more
+        body: dict[str, Any] = {"purpose": purpose, "channel": "c-codes"}
+        if purpose == "redemption":
+            body["points"] = "500.00"
+        if purpose == "registration" and more.get("method") in ("provider", "flash_call"):
+            body["text"] = SHOWN
+        body |= more
         return await client.post(f"/v1/customers/{customer}/verifications", json=body)
 
     async def started(

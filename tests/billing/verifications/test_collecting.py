@@ -160,6 +160,9 @@ async def test_the_blocked_and_lost_cards_collect_nothing(collecting: House) -> 
     client = await house.client("pos")
     path = f"/v1/customers/{customer['id']}/cards/lost-1"
     assert (await client.patch(path, json={"blocked": True})).status_code == 200
+    for role in ("pos", "site"):
+        helpful = await (await house.client(role)).patch(path, json={"blocked": False})
+        refused(helpful, 403, "forbidden")
     lost = sale(house, customer["id"]) | {"customer": {"card": "lost-1"}}
     assert (
         "card is blocked"

@@ -53,6 +53,7 @@ def sale(house: House, customer: str, amount: str = "900.00") -> dict[str, Any]:
 
 
 async def confirmed(house: House, customer: str, **more: Any) -> str:
+    more = {"points": "1000.00"} | more
     verification = (await house.started(customer, "redemption", **more))["id"]
     done = await house.confirm(verification, await house.code(verification))
     assert done.status_code == 200, done.text

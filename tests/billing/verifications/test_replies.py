@@ -126,11 +126,17 @@ class Operator:
     async def check(self, ref: str, code: str) -> bool:
         return code == "424242"
 
+    async def cancel(self, ref: str) -> None:
+        self.calls.append(ref)
+
 
 async def test_a_provider_that_makes_and_checks_codes(settings: Settings) -> None:
     async with opened(settings) as house:
         operator = Operator()
-        house.services.verifications._gateways = {"provider": operator, "flash_call": operator}
+        house.services.verifications.calling.gateways = {
+            "provider": operator,
+            "flash_call": operator,
+        }
         checked, called, answered = [await house.customer() for _ in range(3)]
         one = await house.started(checked["id"], method="provider")
         assert await house.sent(one["id"]) == []

@@ -32,6 +32,42 @@ async def test_who_says_the_code_is_verified_and_has_consented(house: House) -> 
     assert len(consent["text_sha256"]) == 64
 
 
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        ({"purpose": "redemption"}, "points"),
+        ({"purpose": "redemption", "points": "0.00"}, "points"),
+        ({"purpose": "registration", "points": "5.00"}, "points"),
+        ({"purpose": "registration", "method": "provider"}, "text"),
+        ({"purpose": "registration", "method": "flash_call"}, "text"),
+        ({"purpose": "registration", "text": "I agree."}, "text"),
+        ({"purpose": "redemption", "points": "5.00", "text": "I agree."}, "text"),
+        ({"purpose": "registration", "text_version": "7"}, "text"),
+    ],
+)
+async def test_what_a_code_would_leave_open_is_refused(
+    house: House, body: dict[str, Any], word: str
+) -> None:
+    """A payment without a sum, a consent without its words."""
+    customer = await house.customer()
+    client = await house.client("pos")
+    answer = await client.post(f"/v1/customers/{customer['id']}/verifications", json=body)
+    assert refused(answer, 400, "validation_failed")["detail"].count(word)
+
+
+async def test_the_code_of_a_payment_names_its_sum(house: House) -> None:
+    customer = await house.verified()
+    house.later(minutes=5)
+    for language, words in (("ru", "спишется бонусов: 150,50"), ("en", "to be spent: 150.50")):
+        verification = await house.started(
+            customer["id"], "redemption", points="150.50", language=language
+        )
+        ((_, text),) = await house.sent(verification["id"])
+        assert words in text
+        assert verification["points"] == "150.50"
+        house.later(minutes=30)
+
+
 async def test_the_same_code_again_is_the_same_answer_and_one_consent(house: House) -> None:
     customer = await house.customer()
     verification = await house.started(customer["id"])
@@ -219,7 +255,7 @@ async def test_a_check_that_no_provider_makes_is_told_and_can_be_tried_again(hou
     [
         ({"purpose": "phone_change"}, "phone is needed"),
         ({"purpose": "registration", "phone": "+79161234567"}, "phone is needed"),
-        ({"purpose": "registration", "points": "5.00"}, "points go with"),
+        ({"purpose": "registration", "points": "5.00"}, "points is needed"),
         ({"purpose": "registration", "address": "here"}, "must be an IP address"),
         ({"purpose": "gift"}, "must be one of"),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from uuid import UUID
 
 from billing.common.db import Database
 from billing.customers.vault import Vault
+from billing.messages import store
 from billing.messages.acts import YES, Confirmed, Everybody, Points, Willing
 from billing.messages.inbound import Conversation
 from billing.messages.model import Attempt, Message, NewMessage, Purpose
@@ -122,7 +123,14 @@ class House:
         self.intake = Intake(database, self.fleet, sms, self._wake, clock=clock)
         self.sender = self.new_sender()
         self.inquirer = Inquirer(database, self.fleet, self.vault, clock=clock)
-        conversation = Conversation(self.messages, self.vault, self.acts, region="RU", clock=clock)
+        conversation = Conversation(
+            self.messages,
+            self.vault,
+            self.acts,
+            region="RU",
+            countries=frozenset(("RU",)),
+            clock=clock,
+        )
         self.reports = Reports(database, self.fleet, sms, self.inquirer, conversation, clock=clock)
 
     def new_fleet(self, *, console: bool = False, timeout_s: float = 5.0) -> Fleet:
@@ -207,6 +215,11 @@ class House:
         """Deal with what came in."""
         while await self.reports.step():
             pass
+
+    async def forget(self, go_on: Callable[[], bool]) -> None:
+        """Drop what is long over."""
+        await store.forget_old(self.database, self.clock(), go_on)
+        await self.reports.forget(go_on)
 
     async def settings(self, **values: Any) -> None:
         await self.templates.write_settings(MessageSettings(**values), "test")

@@ -103,6 +103,29 @@ async def test_a_phone_gets_so_many_answers_a_day(house: House, twilio: Peer) ->
     assert len(twilio.sms) == 4
 
 
+async def test_all_phones_together_get_so_many_answers_a_day(house: House, twilio: Peer) -> None:
+    await house.add(twilio)
+    await house.settings(replies_per_day_in_all=2)
+    for number in range(4):
+        await house.twilio(MessageSid=f"SMin{number}", From=f"+7999000000{number}", Body="СТОП")
+    await house.work()
+    await house.send()
+    assert len(twilio.sms) == 2
+    assert len(house.acts.asked) == 4, "what they asked for was done"
+
+
+@pytest.mark.parametrize("phone", ["+447400123456", "+78091234567", "+77011234567"])
+async def test_a_phone_that_gets_no_codes_gets_no_answers(
+    house: House, twilio: Peer, phone: str
+) -> None:
+    """Abroad, or a paid number: who forges senders shall not choose what we pay for."""
+    await house.add(twilio)
+    await house.twilio(MessageSid="SMin1", From=phone, Body="СТОП")
+    await house.work()
+    assert await house.send() == 0
+    assert house.acts.asked == [("stop", phone)]
+
+
 SENDERS = ("Bank", "900", "7878", "", "+7 999", "x" * 40, "+79990000001;x")
 
 

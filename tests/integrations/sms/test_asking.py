@@ -41,6 +41,22 @@ async def test_a_message_that_never_came_is_sent_after_two_answers(house: House,
         assert [one.outcome for one in await house.history(message)] == ["lost", "accepted"]
 
 
+async def test_answers_count_and_not_questions(house: House, smsc: Peer) -> None:
+    """A question that nobody answered says nothing: never came is to be said twice."""
+    await house.add(smsc)
+    smsc.faults = ["drop before"]
+    message = (await house.sent()).id
+    smsc.down = True
+    await house.later(seconds=6)
+    await house.later(seconds=20)
+    smsc.down = False
+    await house.later(seconds=60)
+    assert ((await house.get(message)).status, smsc.sms) == ("unknown", [])
+    await house.later(seconds=300)
+    assert (await house.get(message)).status == "accepted"
+    assert len(smsc.sms) == 1
+
+
 async def test_what_no_provider_can_tell_about_is_never_repeated(house: House, smsru: Peer) -> None:
     """SMS.ru knows a message by its own id alone. A code is let go; a notice waits for a person."""
     await house.add(smsru)

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing.common.errors import Forbidden, NotFound, ValidationFailed
+from billing.common.errors import Forbidden, NotFound, Overloaded, ValidationFailed
 from billing.messages import statuses
 from billing.messages.model import ORDER, Status, later
 from billing.messages.statuses import Said
+from integrations.sms.reports import MOST_DEAD
 from integrations.sms.twilio import EMPTY
-from integrations.sms.webhooks import MAX_QUERY
+from integrations.sms.webhooks import MAX_QUERY, MOST_WAITING
 from tests.conftest import TestDatabase
 from tests.integrations.sms.house import House
 from tests.integrations.sms.peers import Peer, peer_of
@@ -251,6 +252,36 @@ async def test_taking_a_webhook_in_takes_milliseconds(house: House, smsru: Peer)
         await house.smsru(f"sms_status\n1-{number}\n103\n1")
         times.append(time.perf_counter() - began)
     assert sorted(times)[15] < 0.05
+
+
+async def test_no_more_webhooks_are_kept_than_can_be_worked_on(
+    house: House, smsru: Peer, exolve: Peer, shared_database: TestDatabase
+) -> None:
+    """Whoever sends too many has to come again; another provider is not concerned. Of what cannot
+    be worked on the first thousand keep their content."""
+    await house.add(smsru)
+    await house.add(exolve)
+    owner = await asyncpg.connect(shared_database.owner_url)
+    fill = """
+        INSERT INTO billing.sms_webhooks (id, provider, digest, signed, state, content, received_at,
+            next_at)
+        SELECT uuidv7(), $1, decode(md5(n::text), 'hex'), true, $2, 'x', now(), 'infinity'
+        FROM generate_series(1, $3::integer) AS n
+    """
+    await owner.execute(fill, "smsru", "pending", MOST_WAITING)
+    with pytest.raises(Overloaded) as refused:
+        await house.smsru("sms_status\n1-1\n103\n1")
+    assert refused.value.retry_after_s == 60
+    await owner.execute(fill, "exolve", "dead", MOST_DEAD - 1)
+    for number in range(2):
+        await house.hook("exolve", b"{", content_type="application/json", query=b"%d" % number)
+    await house.work()
+    newest = await owner.fetch(
+        "SELECT state, content IS NULL AS empty FROM billing.sms_webhooks"
+        " WHERE provider = 'exolve' ORDER BY position DESC LIMIT 2"
+    )
+    assert [tuple(row) for row in newest] == [("dead", True), ("dead", False)]
+    await owner.close()
 
 
 STATUSES = st.lists(st.sampled_from(ORDER[2:]), min_size=1, max_size=8)

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from billing.messages import statuses, store
-from integrations.sms import inquiry, queue, reports, service
+from integrations.sms import inquiry, queue, reports, service, webhooks
 from tests.conftest import TestDatabase
 from tests.integrations.webhooks.test_plans import _explained, _nodes
 
@@ -40,6 +40,8 @@ async def test_what_is_due_is_found_by_index(database: TestDatabase, analyzed: b
         await owner.execute("ANALYZE")
     now = await owner.fetchval("SELECT now()")
     (one,) = await owner.fetch("SELECT id, customer_id FROM billing.messages LIMIT 1")
+    tomorrow = await owner.fetchval("SELECT now() + interval '1 day'")
+    long_ago = await owner.fetchval("SELECT now() - interval '1 day'")
     due = {"urgency": 2, "now": now, "limit": 32}
     queries = [
         (queue.ANYTHING, (now,)),
@@ -49,6 +51,9 @@ async def test_what_is_due_is_found_by_index(database: TestDatabase, analyzed: b
         (reports.ANYTHING, (now,)),
         (reports.CLAIM.text, {"now": now, "again": now, "limit": 20}),
         (statuses.FIND.text, {"provider": "main", "reference": str(one["id"])}),
+        (store.FORGET_OLD[0].text, {"kept": long_ago, "limit": 1000}),
+        (store.FORGET_OLD[1].text, {"kept_open": tomorrow, "limit": 1000}),
+        (webhooks.KEEP, (one["id"], "main", b"digest", True, b"", now)),
     ]
     newest = store.PAGE[False, None], (one["id"], 50)
     people = [

@@ -124,15 +124,15 @@ async def test_a_text_is_changed_by_versions(house: House, caller: Caller) -> No
     path = "/v1/message-templates/code/ru"
     built_in = done(await marketer.get(path))["items"]
     assert [one["version"] for one in built_in] == [0]
-    text = "{code} — ваш код. {brand}"
+    text = "{code} — ваш код[ на {points}]. {brand}"
     one = done(await marketer.put(path, json={"text": text}))
     assert (one["version"], one["encoding"], one["segments"]) == (1, "ucs2", 1)
-    assert one["example"] == "481526 — ваш код. Fresh"
+    assert one["example"] == "481526 — ваш код на 12,50. Fresh"
     assert done(await marketer.put(path, json={"text": text}))["version"] == 1
     assert [v["version"] for v in done(await marketer.get(path))["items"]] == [1, 0]
     refused = await marketer.put(path, json={"text": "Ваш код 1234"})
     assert refused.json()["errors"][0]["pointer"] == "/text"
-    preview = {"kind": "code", "language": "en", "text": "{code}" + "x" * 155}
+    preview = {"kind": "code", "language": "en", "text": "{code}[{points}]" + "x" * 150}
     shown = done(await marketer.post("/v1/message-templates/preview", json=preview))
     assert (shown["encoding"], shown["units"], shown["segments"]) == ("gsm7", 161, 2)
     async with house.database.transaction() as tx:

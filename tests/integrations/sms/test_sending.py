@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -15,7 +16,7 @@ import pytest
 from integrations.sms.console import FILE
 from integrations.sms.queue import ROUNDS
 from tests.conftest import TestDatabase
-from tests.integrations.sms.house import ANNA, HERE, House
+from tests.integrations.sms.house import ANNA, HERE, House, generic
 from tests.integrations.sms.peers import Peer, peer_of
 from tests.integrations.webhooks.receiver import Receiver
 
@@ -34,6 +35,17 @@ async def test_each_provider_takes_a_message_word_for_word(house: House, kind: s
         assert message.provider_message_id == sms.id
         (attempt,) = await house.history(message.id)
         assert (attempt.outcome, attempt.provider_message_id) == ("accepted", sms.id)
+
+
+async def test_a_value_in_an_address_stays_a_value(house: House, gateway: Peer) -> None:
+    """Of a provider of no kind we know, too, wherever its template puts it."""
+    url = f"{gateway.endpoint}/send?text={{text}}&to={{phone}}&x=/{{text}}"
+    send = generic(gateway.endpoint)["send"] | {"url": url}
+    await house.add(gateway, settings={"send": send})
+    text = "a&to=+70000000000#/../?%d"
+    assert (await house.sent(text=text)).status == "accepted"
+    query = urlsplit(gateway.receiver.messages[-1].path).query
+    assert parse_qsl(query) == [("text", text), ("to", ANNA), ("x", f"/{text}")]
 
 
 async def test_what_a_provider_charges_is_kept(house: House, smsc: Peer) -> None:
