@@ -10,6 +10,7 @@ import statistics
 import time
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from sqlalchemy import event
@@ -18,6 +19,7 @@ from billing.common.settings import Settings
 from billing.common.settings_values import limits
 from billing.verifications.model import new_code
 from tests.billing.verifications.house import House, opened, refused, wrong
+from tests.conftest import TestDatabase
 
 
 async def test_brute_force_over_parallel_connections_stops_at_five(house: House) -> None:
@@ -226,3 +228,27 @@ def test_codes_are_of_six_digits_and_all_of_them() -> None:
     assert all(re.fullmatch("[0-9]{6}", one) for one in codes)
     assert {one[0] for one in codes} == set("0123456789")
     assert len(codes) > 1900
+
+
+async def test_a_guess_after_the_last_attempt_does_not_end_it_while_it_is_looked_at(
+    settings: Settings, database: TestDatabase
+) -> None:
+    """The fifth attempt was right, and is about to be written down when another one comes."""
+    async with opened(settings) as house:
+        customer = await house.customer()
+        verification = (await house.started(customer["id"]))["id"]
+        code = await house.code(verification)
+        for _ in range(4):
+            await house.confirm(verification, wrong(code))
+        owner = await asyncpg.connect(database.owner_url)
+        async with owner.transaction():
+            await owner.execute("SELECT FROM billing.customers FOR UPDATE")
+            right = asyncio.create_task(house.confirm(verification, code))
+            async with asyncio.timeout(10):
+                while (await house.look(verification))["attempts_left"]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            late = await house.confirm(verification, wrong(code))
+            refused(late, 409, "verification_failed")
+        assert (await right).status_code == 200
+        assert await house.status(customer["id"]) == "verified"
+        await owner.close()

@@ -3,8 +3,8 @@ how much a campaign that one person started may give."""
 
 from alembic import op
 
-revision = "0018"
-down_revision = "0014"
+revision = "0016"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 
