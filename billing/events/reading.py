@@ -25,10 +25,10 @@ ADVISORY_CLASS = 0x62_65_76
 
 NEWS_TIMEOUT_S = 5.0
 CHUNK = 1000
-AT_ONCE = 500
-"""Events in memory at a time,"""
+AT_ONCE = 5000
+"""Events in memory at a time: all of a chunk, but for one that a very large transaction ends."""
 ROWS = 1000
-"""and rows of the journal."""
+"""Rows of the journal fetched at a time."""
 
 _LEAD = text("SELECT pg_try_advisory_xact_lock(:class, hashtext(:consumer))")
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billing.common.db import Database, driver_of
 from billing.events import reading
 from billing.events.model import Event
+from billing.events.reading import AT_ONCE
 from ledger.group import Clock
 from ledger.service import utc_now
 
@@ -41,7 +42,8 @@ class Stream:
     was called for it.
 
     `wanted` tells whether anybody cares for what comes now; if not, it is passed over. `take`
-    does what is to be done with some of a chunk's events, in the transaction it is given.
+    does what is to be done with a chunk, at most `at_once` of its events at a time, in the
+    transaction it is given.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Stream:
         take: Take,
         clock: Clock = utc_now,
         chunk: int = CHUNK,
+        at_once: int = AT_ONCE,
     ) -> None:
         self._database = database
         self._consumer = consumer
@@ -60,6 +63,7 @@ class Stream:
         self._take = take
         self._clock = clock
         self._chunk = chunk
+        self._at_once = at_once
 
     async def advance(self) -> bool:
         """Deal with the next chunk; whether there was one.
@@ -83,7 +87,7 @@ class Stream:
             if await self._wanted(tx):
                 until = await reading.bound(tx, cursor, horizon, self._chunk)
                 driver = await driver_of(tx)
-                async for events in reading.read(driver, cursor, until):
+                async for events in reading.read(driver, cursor, until, at_once=self._at_once):
                     await self._take(tx, events)
             else:
                 until = horizon

@@ -34,17 +34,19 @@ async def undelivered(connection: Connection, asked: Asked) -> list[Finding]:
     oldest = asked.now - KEPT_DELIVERED + MARGIN
     findings: list[Finding] = []
     after = max(asked.after_commit, min(since for _, _, since, _ in subscribed))
-    async for events in events_between(connection, after, until):
-        made = await connection.fetch(_MADE, [event.id for event in events])
-        there = {(row[0], row[1]) for row in made}
-        for event in events:
-            for id_, patterns, since, updated_at in subscribed:
-                wanted = event.xid > since and any(matches(one, event.type) for one in patterns)
-                # A subscription may have asked for something else, or been off, before its change.
-                if wanted and event.at > max(updated_at, oldest) and (id_, event.id) not in there:
-                    findings.append(_finding(event, id_))
-        if len(findings) >= MOST:
-            break
+    async with connection.transaction():
+        async for events in events_between(connection, after, until):
+            made = await connection.fetch(_MADE, [event.id for event in events])
+            there = {(row[0], row[1]) for row in made}
+            for event in events:
+                for id_, patterns, since, updated_at in subscribed:
+                    wanted = event.xid > since and any(matches(one, event.type) for one in patterns)
+                    # It may have asked for something else, or been off, before its change.
+                    late = event.at > max(updated_at, oldest)
+                    if wanted and late and (id_, event.id) not in there:
+                        findings.append(_finding(event, id_))
+            if len(findings) >= MOST:
+                break
     return findings[:MOST]
 
 

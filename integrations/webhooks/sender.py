@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import httpcore
 import httpx
 import structlog
 
+from billing.common.tasks import end
 from integrations.webhooks.guard import ForbiddenTarget, Guard
 from integrations.webhooks.model import Reply
 
@@ -40,12 +41,13 @@ class Sender:
     ) -> None:
         self._guard = guard
         self._timeout_s = timeout_s
+        self._network = CheckedNetwork(guard, network or httpcore.AnyIOBackend())
         self._pool = httpcore.AsyncConnectionPool(
             # Its own authorities, or those that SSL_CERT_FILE names.
             ssl_context=trust or httpx.create_ssl_context(),
             max_connections=CONNECTIONS,
             keepalive_expiry=IDLE_S,
-            network_backend=CheckedNetwork(guard, network or httpcore.AnyIOBackend()),
+            network_backend=self._network,
         )
 
     async def send(self, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -77,6 +79,7 @@ class Sender:
 
     async def close(self) -> None:
         await self._pool.aclose()
+        await self._network.close()
 
     async def _send(self, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
         url = self._guard.url(target)
@@ -106,6 +109,12 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
     def __init__(self, guard: Guard, network: httpcore.AsyncNetworkBackend) -> None:
         self._guard = guard
         self._network = network
+        self._asked: dict[tuple[str, int], asyncio.Task[Sequence[str]]] = {}
+
+    async def close(self) -> None:
+        """Wait for no name server any more."""
+        for task in list(self._asked.values()):
+            await end(task)
 
     async def connect_tcp(
         self,
@@ -116,7 +125,7 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         failure: Exception | None = None
-        for address in await self._guard.addresses(host, port):
+        for address in await self._addresses(host, port):
             try:
                 return await self._network.connect_tcp(
                     address, port, timeout, local_address, socket_options
@@ -124,6 +133,21 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
             except httpcore.ConnectError as error:
                 failure = error
         raise failure or httpcore.ConnectError("no address")
+
+    async def _addresses(self, host: str, port: int) -> Sequence[str]:
+        """A name is asked for once at a time: a name server that is silent holds up one of the few
+        threads that ask, not all of them, nor other subscribers."""
+        task = self._asked.get((host, port))
+        if task is None:
+            task = asyncio.create_task(self._guard.addresses(host, port), name="name of a webhook")
+            self._asked[host, port] = task
+            task.add_done_callback(lambda done: self._forget(host, port, done))
+        return await asyncio.shield(task)
+
+    def _forget(self, host: str, port: int, done: asyncio.Task[Sequence[str]]) -> None:
+        del self._asked[host, port]
+        if not done.cancelled():
+            done.exception()  # Whoever asked may have gone.
 
     async def sleep(self, seconds: float) -> None:
         await self._network.sleep(seconds)

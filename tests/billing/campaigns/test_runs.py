@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from billing.campaigns.model import source_of
+from billing.campaigns.store import ADVISORY_FAMILY
 from billing.events.schemas import CampaignFinished
 from ledger.commands import Accrue, Command, Grant
 from tests.billing.campaigns.house import Office
@@ -131,6 +132,40 @@ async def test_a_worker_that_died_after_giving_is_counted_by_the_next_one(office
     assert all(times == 1 for times, _ in (await office.given()).values())
 
 
+async def test_what_another_worker_gave_meanwhile_is_counted_by_the_one_before(
+    office: Office,
+) -> None:
+    """It had the run for a chunk, and died in it; whom it gave to has left the audience."""
+    vips = sorted(await office.customers(6, tags=["vip"]))
+    await office.started("gift")
+    runner, known = office.runner(chunk=2), dict[Any, Any]()
+    await runner.turn(known)
+    (run,) = await office.runs("gift")
+    async with office.superuser.transaction():
+        await office.superuser.execute(
+            "SELECT pg_advisory_xact_lock($1, hashtext($2))", ADVISORY_FAMILY, run["id"]
+        )
+        assert await runner.turn(known) == 0
+        await _give(office, run["id"], vips[2])
+        await office.superuser.execute(
+            "UPDATE billing.customers SET tags = '{}' WHERE id = $1", vips[2]
+        )
+    while await runner.turn(known):
+        pass
+    (run,) = await office.runs("gift")
+    assert (run["state"], run["given"], run["points"]) == ("finished", 6, "60.00")
+    assert await office.once(vips, "10.00")
+
+
+async def _give(office: Office, run_id: str, customer: UUID) -> None:
+    """As a worker that is killed right after the ledger's commit."""
+    step = Accrue((Grant("promo", ((None, 1000),)),))
+    await office.chain.services.ledger.execute(
+        Command(customer_id=customer, kind="accrual", occurred_at=office.chain.now, steps=(step,),
+                source=source_of("gift", UUID(run_id), customer))
+    )  # fmt: skip
+
+
 async def test_a_run_that_breaks_again_and_again_fails_and_can_be_resumed(office: Office) -> None:
     vips = await office.customers(4, tags=["vip"])
     await office.started("gift")
@@ -216,13 +251,7 @@ async def test_what_a_cancelled_campaign_gave_is_counted(office: Office) -> None
         "SELECT min(c.id::text)::uuid FROM billing.customers c, billing.campaign_runs r"
         ' WHERE c.id > r."cursor"'
     )
-    # As if another worker had been killed right after the ledger's commit.
-    source = source_of("gift", UUID(run["id"]), following)
-    grant = Grant("promo", ((None, 1000),))
-    await office.chain.services.ledger.execute(
-        Command(customer_id=following, kind="accrual", occurred_at=office.chain.now,
-                steps=(Accrue((grant,)),), source=source)
-    )  # fmt: skip
+    await _give(office, run["id"], following)
     await office.run(chunk=10)
     (run,) = await office.runs("gift")
     assert (run["state"], run["given"], run["points"]) == ("cancelled", 11, "110.00")

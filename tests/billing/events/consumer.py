@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.common.db import Database
 from billing.events.model import Event
+from billing.events.reading import AT_ONCE
 from billing.events.stream import CHUNK, Stream
 from tests.ledger.conftest import Clock
 
@@ -24,8 +25,9 @@ class Consumer:
     """What was told and committed is in the database; `told` is what it heard of, too."""
 
     def __init__(
-        self, database: Database, clock: Clock, name: str = "test", chunk: int = CHUNK
-    ) -> None:
+        self, database: Database, clock: Clock, name: str = "test", chunk: int = CHUNK,
+        at_once: int = AT_ONCE,
+    ) -> None:  # fmt: skip
         self.database = database
         self.name = name
         self.told: list[Event] = []
@@ -33,8 +35,9 @@ class Consumer:
         self.wants = True
         self.dies = False
         self.stream = Stream(
-            database, name, wanted=self._wanted, take=self._take, clock=clock, chunk=chunk
-        )
+            database, name, wanted=self._wanted, take=self._take, clock=clock, chunk=chunk,
+            at_once=at_once,
+        )  # fmt: skip
 
     async def catch_up(self) -> list[Event]:
         """Read all there is; what was told."""

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from billing.common.db import Database
 from billing.events.model import event_id
-from billing.events.reading import AT_ONCE, ROWS, oldest_waiting
+from billing.events.reading import ROWS, oldest_waiting
 from billing.events.schemas import CustomerVerified, ProgramPublished
 from billing.events.store import New, event_row, record, record_many
 from billing.events.stream import CursorAhead
@@ -23,6 +23,7 @@ from tests.conftest import TestDatabase
 from tests.ledger.conftest import START, Clock
 from tests.ledger.house import Customer, lot
 
+AT_ONCE = 500
 PUBLISHED = ProgramPublished(
     program="base-5", version=1, type="accrual", name="5%", effective_from=START
 )
@@ -158,8 +159,9 @@ async def test_a_transaction_is_told_a_part_at_a_time_however_much_it_wrote(
     owner = await asyncpg.connect(database.owner_url)
     assert await owner.fetchval("SELECT count(DISTINCT xid) FROM ledger.transactions") == 1
     await owner.close()
-    told = await consumer.catch_up()
-    assert consumer.most == AT_ONCE
+    small = Consumer(consumer.database, clock, at_once=AT_ONCE)
+    told = await small.catch_up()
+    assert small.most == AT_ONCE
     assert [event.type for event in told] == ["points.accrued"] * 900 + ["customer.verified"] * 900
     assert [event.customer_id for event in told] == sorted(one.id for one in customers) + [
         one.id for one in customers

@@ -138,6 +138,26 @@ async def test_a_resolver_that_hangs_is_within_the_time_of_the_attempt() -> None
     assert (await sent(Guard(resolve=silent), "https://crm.example.org/")).error == "timeout"
 
 
+async def test_a_silent_name_server_is_asked_once_at_a_time() -> None:
+    """Few threads ask: sixteen events of one subscriber must not take them from all others."""
+    asked = []
+
+    async def silent(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        await asyncio.sleep(3600)
+        return []
+
+    sender = Sender(Guard(resolve=silent), timeout_s=0.2)
+    for _ in range(2):
+        replies = await asyncio.gather(
+            *(sender.send("https://crm.example.org/", {}, b"{}") for _ in range(16)),
+            sender.send("https://other.example.org/", {}, b"{}"),
+        )
+        assert {one.error for one in replies} == {"timeout"}
+    assert sorted(asked) == ["crm.example.org", "other.example.org"]
+    await sender.close()
+
+
 async def test_rubbish_of_a_name_server_is_a_failure_like_others() -> None:
     """What would break a sender each time anew would hold up all that waits behind it."""
 
