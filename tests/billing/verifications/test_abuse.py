@@ -120,6 +120,19 @@ async def test_each_limit_stops_alone_and_counts_nothing_when_it_refuses(
         assert await ask(**dear) == "sent"
 
 
+async def test_a_phone_gets_so_many_codes_whatever_they_are_for(settings: Settings) -> None:
+    async with opened(settings, code_limits=limits("phone=2/1h")) as house:
+        customer = await house.customer("verified")
+        verification = (await house.started(customer["id"]))["id"]
+        house.later(minutes=5)
+        assert (await house.start(customer["id"], "redemption")).status_code == 201
+        house.later(minutes=5)
+        told = refused(await house.resend(verification), 429, "rate_limited")
+        assert (told["limit"], told["retry_after_s"]) == ("phone", 3000)
+        house.later(minutes=50)
+        assert (await house.resend(verification)).status_code == 200
+
+
 async def test_an_address_of_ipv6_is_a_network_and_a_seller_no_identity(
     settings: Settings,
 ) -> None:
