@@ -51,8 +51,11 @@ FROM ledger.transactions t
 LEFT JOIN ledger.postings p ON p.customer_id = t.customer_id AND p.version = t.version
 """
 
-_HISTORY = f"""{_JOURNAL}
-WHERE t.customer_id = $1 AND t.occurred_at <= $2 AND t.recorded_at <= $3
+HISTORY = f"""
+SELECT {TRANSACTION_COLUMNS}, {POSTING_COLUMNS}
+FROM (SELECT * FROM ledger.transactions WHERE customer_id = $1 OFFSET 0) AS t
+LEFT JOIN ledger.postings p ON p.customer_id = t.customer_id AND p.version = t.version
+WHERE t.occurred_at <= $2 AND t.recorded_at <= $3
 ORDER BY t.version, p.seq
 """
 
@@ -67,11 +70,15 @@ SELECT * FROM (
                END)::bigint AS held,
            sum(CASE WHEN debit = 'debt' THEN amount WHEN credit = 'debt' THEN -amount
                END)::bigint AS debt
-    FROM ledger.postings WHERE customer_id = $1 AND occurred_at <= $2 AND recorded_at <= $3
+    FROM (SELECT * FROM ledger.postings WHERE customer_id = $1 OFFSET 0) AS p
+    WHERE occurred_at <= $2 AND recorded_at <= $3
     GROUP BY 1, 2, 3, 4, 5, 6) AS lots
 WHERE available <> 0 OR deferred <> 0 OR held <> 0 OR debt <> 0
 """
-"""Lots by what their postings leave in them, and the debt they left; of most nothing is left."""
+"""Lots by what their postings leave in them, and the debt they left; of most nothing is left.
+
+`OFFSET 0`: a plan made for any time would look the times up in their index, of all customers.
+"""
 
 _BY_ID = f"{_JOURNAL} WHERE t.id = $1 ORDER BY t.version, p.seq"
 
@@ -165,7 +172,7 @@ async def _folded(
     ledger: Ledger, customer_id: UUID, as_of: datetime, known_at: datetime
 ) -> CustomerState:
     """The state as the whole history leaves it."""
-    rows = await ledger.pool.fetch(_HISTORY, customer_id, as_of, known_at)
+    rows = await ledger.pool.fetch(HISTORY, customer_id, as_of, known_at)
     state = CustomerState(customer_id, strict=False)
     for transaction in read_transactions(rows):
         state.apply(transaction)
