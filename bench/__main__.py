@@ -11,7 +11,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import audit, bare, bulk, campaigns, growth, programs, reports
+from bench import audit, bare, bulk, campaigns, closing, growth, programs, reports
 from bench.house import Database, api, make_database, memory_mib, server
 from bench.load import Client, Run, drive, sale, some_sale
 from bench.ungrouped import ungrouped_rate
@@ -124,6 +124,7 @@ async def grown(rows: Rows, postgres: EmbeddedPostgres, args: argparse.Namespace
     full = await make_database(postgres, "grown", 5000)
     console.print(f"  filling a ledger with {args.postings:,} postings; this takes minutes …")
     count = await growth.grow(full, args.postings)
+    await audit.measure(rows.add, full, count)
     rates: dict[str, list[float]] = {"empty": [], "full": []}
     async with api(empty) as (one, _), api(full) as (other, _):
         await opening(one, empty)
@@ -156,9 +157,10 @@ async def main(args: argparse.Namespace) -> None:
                 rows.add, postgres, opening, rounds=args.rounds, seconds=args.seconds
             )
         if args.audited_postings:
-            await audit.measure(
-                rows.add, await make_database(postgres, "sealed", 1000), args.audited_postings
-            )
+            sealed = await make_database(postgres, "sealed", 1000)
+            count = await growth.grow(sealed, args.audited_postings)
+            await audit.measure(rows.add, sealed, count)
+            await closing.measure(rows.add, sealed, args.rounds)
         if args.crowd:
             await campaigns.measure(
                 rows.add, postgres, opening, size=args.crowd, rounds=args.rounds,

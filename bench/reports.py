@@ -7,14 +7,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import asyncpg
-
 from bench.house import Database, api
 from bench.load import Client, drive, some_sale
+from bench.processor import Processor
 from billing.common.db import connect
 from billing.exports.service import export_journal
 from billing.exports.store import HORIZON, ROWS
@@ -24,29 +24,13 @@ from ledger.service import Ledger
 
 Add = Callable[..., float]
 ZONE = ZoneInfo("Europe/Moscow")
+AS_OF = datetime(2026, 2, 15, tzinfo=UTC)
+ASKED = 500
 MONTH = ("2026-02-01T00:00:00+03:00", "2026-03-01T00:00:00+03:00")
-STORES = 200
-_SOME_DAYS = "(hashtext(customer_id::text || version) & 65535) % 14 * interval '1 day'"
-
-
-async def spread_over_stores(database: Database) -> None:
-    """The grown history is of one store, and of a day every two weeks: spread it."""
-    connection = await asyncpg.connect(database.superuser_url, timeout=60)
-    await connection.execute("SET session_replication_role = replica")
-    await connection.execute(
-        "UPDATE ledger.postings"
-        f" SET store = 'm' || 1 + abs(hashtext(customer_id::text)) % {STORES:d},"
-        f" occurred_at = occurred_at + {_SOME_DAYS}, recorded_at = recorded_at + {_SOME_DAYS}",
-        timeout=1800,
-    )
-    await connection.execute("VACUUM (ANALYZE) ledger.postings", timeout=1800)
-    await connection.execute("CHECKPOINT")
-    await connection.close()
 
 
 async def measure(add: Add, database: Database, count: int, *, rounds: int, seconds: float) -> None:
     """Rows of the table, on a grown database."""
-    await spread_over_stores(database)
     async with Ledger(database.url) as ledger:
         began = time.perf_counter()
         while await roll_up(ledger, ZONE):
@@ -57,19 +41,51 @@ async def measure(add: Add, database: Database, count: int, *, rounds: int, seco
         await _as_of(add, ledger, database)
     await _exports(add, database)
     async with api(database) as (client, _):
+        await _as_of_by_http(add, client, database)
         await _reports(add, client, rounds)
         await _tills(add, client, database, rounds, seconds)
 
 
 async def _as_of(add: Add, ledger: Ledger, database: Database) -> None:
-    at = ledger.clock()
-    for round_ in ("from disk", "in memory"):
-        times = []
-        for customer in database.customers[:500]:
-            began = time.perf_counter()
-            await balance_as_of(ledger, customer, at, at)
-            times.append((time.perf_counter() - began) * 1000)
-        add(f"balance of a customer as of a time, {round_}, p50", [statistics.median(times)], "ms")
+    """By the ledger's door: of both times, or of one of them."""
+    now = ledger.clock()
+    async with ledger.pool.acquire() as connection:  # Whoever reads alone gets it again.
+        processor = Processor(connection)
+    for name, as_of, known_at in (
+        ("from disk", now, now),
+        ("in memory", now, now),
+        ("by when it happened", AS_OF, now),
+        ("by when it was recorded", now, AS_OF),
+        ("by both", AS_OF, AS_OF),
+    ):
+        before = processor.client() + processor.servers()
+        times = [
+            await _timed(balance_as_of(ledger, customer, as_of, known_at))
+            for customer in database.customers[:ASKED]
+        ]
+        spent = (processor.client() + processor.servers() - before) / len(times) * 1000
+        what = f"balance of a customer as of a time, {name}, p50"
+        add(what, [statistics.median(times)], "ms", f"{spent:.2f} ms of processor time")
+
+
+async def _as_of_by_http(add: Add, client: Client, database: Database) -> None:
+    """The same as finance asks, on one connection, beside the balance of now."""
+    at = AS_OF.isoformat().replace("+", "%2B")
+    found: dict[str, float] = {}
+    async with client.connection() as connection:
+        for query in ("", f"?as_of={at}", f"?known_at={at}"):
+            times = []
+            for customer in database.customers[:ASKED]:
+                request = client.get(f"/v1/customers/{customer}/balance{query}")
+                began = time.perf_counter()
+                status, body = await connection.ask(request)
+                times.append((time.perf_counter() - began) * 1000)
+                if status != 200:
+                    raise RuntimeError(f"answer {status}: {body[:300]!r}")
+            found[query.partition("=")[0].strip("?") or "now"] = statistics.median(times)
+    for name, middle in found.items():
+        compared = f"{middle / found['now']:.2f} × that of now"
+        add(f"  over HTTP, {name}, p50", [middle], "ms", compared)
 
 
 async def _reports(add: Add, client: Client, rounds: int) -> None:

@@ -18,15 +18,16 @@ from ledger.flows import FLOWS, MAY_HOLD, OF_LOT
 from ledger.load import Connection, balance_state, read_hold, read_lot
 from ledger.model import Hold, Lot, Posting, Transaction
 from ledger.reads import TRANSACTION_COLUMNS, read_transactions
-from ledger.screening import IN_ORDER, Effects, read_effects, screen
+from ledger.screening import IN_ORDER, Screened, See, screen
 from ledger.seals import store as seals
-from ledger.seals.model import CHAINS, Chain, Head, beginning
-from ledger.seals.streams import AS_USUAL, customer_rows
-from ledger.seals.verifying import Trusted, verify, verify_rows
+from ledger.seals.comparing import Comparison, kept_answers
+from ledger.seals.model import CHAINS, Chain, Head, beginning, commit_of
+from ledger.seals.streams import AS_USUAL, customer_entries
+from ledger.seals.verifying import Trusted, Verified, verify, verify_rows
 from ledger.sql import HOLD_COLUMNS, LOT_COLUMNS, POSTING_COLUMNS
 from ledger.state import CustomerState, Impossible
 from ledger.walls import broken_walls
-from ledger.wholes import OF_CUSTOMERS, WHOLES, count_orphans
+from ledger.wholes import OF_CUSTOMERS, OF_STRANGERS, SOUND, WHOLES, Check
 
 CHUNK = 500
 _FLOWS = frozenset(FLOWS)
@@ -112,29 +113,56 @@ async def audit(
         if scope.customer is not None:
             await _audit_one(connection, scope.customer, report)
             return report
-        for chain in CHAINS:
-            await _audit_chain(connection, chain, scope, trusted, report, tell)
-        await _audit_customers(connection, scope, report, tell)
-        if scope.since is None:
-            await _audit_wholes(connection, report)
+        since = scope.since
+        if since is None:
+            await _audit_all(connection, trusted, report, tell)
+        else:
+            for chain in CHAINS:
+                await _audit_chain(connection, chain, since[chain], trusted, report, tell)
+            async for ids in _touched(connection, commit_of(since["journal"].until)):
+                await _audit_customers(connection, report, tell, ids)
     return report
+
+
+async def _audit_all(
+    connection: Connection, trusted: Trusted | None, report: Report, tell: Told
+) -> None:
+    """Rows are read once, as is quickest: the journal's digests are taken while customers are
+    folded. Only a chain that does not agree is compared in its own order, to name what differs."""
+    journal = await Comparison.begin(connection, "journal", trusted)
+    await _audit_customers(connection, report, tell, see=journal.see)
+    answers = await Comparison.begin(connection, "answers", trusted)
+    async for entries in kept_answers(connection, lambda n: tell("answers", n)):
+        answers.see(entries)
+    for compared in (journal, answers):
+        chain = compared.seen.head.chain
+        if compared.agrees():
+            _add(report, compared.seen)
+        else:
+            await _audit_chain(connection, chain, beginning(chain), trusted, report, tell)
+    await _audit_wholes(connection, report)
 
 
 async def _audit_chain(
     connection: Connection,
     chain: Chain,
-    scope: Scope,
+    after: Head,
     trusted: Trusted | None,
     report: Report,
     tell: Told,
 ) -> None:
-    after = beginning(chain) if scope.since is None else scope.since[chain]
+    """Compare a chain with its rows, one by one."""
     async with connection.transaction():
         seen = await verify(
             connection, chain, after=after, trusted=trusted, progress=lambda n: tell(chain, n)
         )
         # How the planner was told to read a stream is not meant for what follows.
         await connection.execute(AS_USUAL)
+    _add(report, seen)
+
+
+def _add(report: Report, seen: Verified) -> None:
+    chain = seen.head.chain
     report.blocks += seen.blocks
     report.heads[chain] = seen.head
     report.unsealed[chain] = seen.unsealed
@@ -142,43 +170,50 @@ async def _audit_chain(
 
 
 async def _audit_customers(
-    connection: Connection, scope: Scope, report: Report, tell: Told
+    connection: Connection,
+    report: Report,
+    tell: Told,
+    ids: list[UUID] | None = None,
+    see: See | None = None,
 ) -> None:
-    effects = await read_effects(connection)
+    """Screen everybody, or some, and look closely at whom that does not find right."""
     await connection.execute(IN_ORDER)
-    async for ids in _customers(connection, scope):
-        await _audit_some(connection, ids, effects, report)
+    async for seen in screen(connection, ids, see):
+        report.customers += seen.customers
+        report.transactions += seen.transactions
+        report.postings += seen.postings
+        if (seen.suspects or seen.strangers) and len(report.findings) < MAX_FINDINGS:
+            report.findings += await _look_closely(connection, seen)
         tell("customers", report.customers)
+        if see is not None:
+            tell("journal", report.transactions)
     await connection.execute(AS_USUAL)
 
 
-async def _audit_some(
-    connection: Connection, ids: list[UUID], effects: Effects, report: Report
-) -> None:
-    """Screen some customers, and look closely at whom that does not find right."""
-    seen = await screen(connection, ids, effects)
-    report.customers += seen.customers
-    report.transactions += seen.transactions
-    report.postings += seen.postings
-    if seen.suspects and len(report.findings) < MAX_FINDINGS:
-        report.findings += await _look_closely(connection, seen.suspects)
-
-
-async def _look_closely(connection: Connection, ids: Sequence[UUID]) -> list[Finding]:
+async def _look_closely(connection: Connection, seen: Screened) -> list[Finding]:
     findings: list[Finding] = []
-    for customer in await read_some(connection, list(ids)):
+    for customer in await read_some(connection, seen.suspects):
         findings += check(customer)
-    for what, detail, query in OF_CUSTOMERS:
-        for row in await connection.fetch(query, ids):
-            findings.append(Finding(what, row[0], row[1], detail))
-    return findings
+    findings += await _ask(connection, OF_CUSTOMERS, seen.suspects)
+    return findings + await _ask(connection, OF_STRANGERS, seen.strangers)
+
+
+async def _ask(
+    connection: Connection, checks: Sequence[Check], ids: Sequence[UUID]
+) -> list[Finding]:
+    return [
+        Finding(what, row[0], row[1], detail)
+        for what, detail, query in checks
+        if ids
+        for row in await connection.fetch(query, ids)
+    ]
 
 
 async def _audit_wholes(connection: Connection, report: Report) -> None:
     """What can only be seen of all rows together."""
-    orphans = await count_orphans(connection, report.postings)
     for what, detail, query in WHOLES:
-        if what != "posting" or orphans:
+        sound = SOUND.get(detail)
+        if sound is None or not await connection.fetchval(sound, report.postings):
             for row in await connection.fetch(f"{query} LIMIT 100"):
                 report.findings.append(Finding(what, row[0], row[1], detail))
 
@@ -190,28 +225,27 @@ async def _audit_one(connection: Connection, customer_id: UUID, report: Report) 
     report.transactions = len(customer.history)
     report.postings = sum(len(one.postings) for one in customer.history)
     if customer.history:
-        report.findings += await _look_closely(connection, [customer_id])
-    rows = await customer_rows(connection, customer_id)
-    report.unsealed["journal"], findings = await verify_rows(connection, "journal", rows)
+        report.findings += await _look_closely(connection, Screened(suspects=[customer_id]))
+    entries = await customer_entries(connection, customer_id)
+    report.unsealed["journal"], findings = await verify_rows(connection, "journal", entries)
     report.findings += findings
     report.heads["journal"] = await seals.head(connection, "journal")
 
 
-async def _customers(connection: Connection, scope: Scope) -> AsyncIterator[list[UUID]]:
-    """Everybody in the scope, some at a time, by id."""
+async def _touched(connection: Connection, commit: int) -> AsyncIterator[list[UUID]]:
+    """Whose transactions were written from a commit on, some at a time, by id."""
     last = UUID(int=0)
-    query, more = _CUSTOMERS, ()
-    if scope.since is not None:
-        query, more = _TOUCHED, (scope.since["journal"].until[0],)  # type: ignore[assignment]
-    while ids := [row[0] for row in await connection.fetch(query, last, CHUNK, *more)]:
-        last = ids[-1]
-        yield ids
+    while rows := await connection.fetch(_TOUCHED, last, CHUNK, commit):
+        last = rows[-1][0]
+        yield [row[0] for row in rows]
 
 
 async def read_customers(connection: Connection) -> AsyncIterator[Customer]:
     """Every customer that has transactions, by id."""
-    async for ids in _customers(connection, WHOLE):
-        for customer in await read_some(connection, ids):
+    last = UUID(int=0)
+    while rows := await connection.fetch(_CUSTOMERS, last, CHUNK):
+        last = rows[-1][0]
+        for customer in await read_some(connection, [row[0] for row in rows]):
             yield customer
 
 

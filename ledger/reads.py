@@ -51,21 +51,34 @@ FROM ledger.transactions t
 LEFT JOIN ledger.postings p ON p.customer_id = t.customer_id AND p.version = t.version
 """
 
-_HISTORY = f"""{_JOURNAL}
-WHERE t.customer_id = $1 AND t.occurred_at <= $2 AND t.recorded_at <= $3
+HISTORY = f"""
+SELECT {TRANSACTION_COLUMNS}, {POSTING_COLUMNS}
+FROM (SELECT * FROM ledger.transactions WHERE customer_id = $1 OFFSET 0) AS t
+LEFT JOIN ledger.postings p ON p.customer_id = t.customer_id AND p.version = t.version
+WHERE t.occurred_at <= $2 AND t.recorded_at <= $3
 ORDER BY t.version, p.seq
 """
 
-_LOTS_AS_OF = """
-SELECT lot_id, bucket, active_from, expires_at, program, program_version, min(occurred_at),
-       sum((credit = 'available')::int * amount - (debit = 'available')::int * amount)::bigint,
-       sum((credit = 'deferred')::int * amount - (debit = 'deferred')::int * amount)::bigint,
-       sum((credit = 'held')::int * amount - (debit = 'held')::int * amount)::bigint,
-       sum((debit = 'debt')::int * amount - (credit = 'debt')::int * amount)::bigint
-FROM ledger.postings WHERE customer_id = $1 AND occurred_at <= $2 AND recorded_at <= $3
-GROUP BY 1, 2, 3, 4, 5, 6
+LOTS_AS_OF = """
+SELECT * FROM (
+    SELECT lot_id, bucket, active_from, expires_at, program, program_version, min(occurred_at),
+           sum(CASE WHEN credit = 'available' THEN amount WHEN debit = 'available' THEN -amount
+               END)::bigint AS available,
+           sum(CASE WHEN credit = 'deferred' THEN amount WHEN debit = 'deferred' THEN -amount
+               END)::bigint AS deferred,
+           sum(CASE WHEN credit = 'held' THEN amount WHEN debit = 'held' THEN -amount
+               END)::bigint AS held,
+           sum(CASE WHEN debit = 'debt' THEN amount WHEN credit = 'debt' THEN -amount
+               END)::bigint AS debt
+    FROM (SELECT * FROM ledger.postings WHERE customer_id = $1 OFFSET 0) AS p
+    WHERE occurred_at <= $2 AND recorded_at <= $3
+    GROUP BY 1, 2, 3, 4, 5, 6) AS lots
+WHERE available <> 0 OR deferred <> 0 OR held <> 0 OR debt <> 0
 """
-"""Lots by what their postings leave in them, and the debt they left."""
+"""Lots by what their postings leave in them, and the debt they left; of most nothing is left.
+
+`OFFSET 0`: a plan made for any time would look the times up in their index, of all customers.
+"""
 
 _BY_ID = f"{_JOURNAL} WHERE t.id = $1 ORDER BY t.version, p.seq"
 
@@ -129,7 +142,7 @@ async def balance_as_of(
     may lie ahead.
     """
     state = _summed_up(
-        customer_id, await ledger.pool.fetch(_LOTS_AS_OF, customer_id, as_of, known_at)
+        customer_id, await ledger.pool.fetch(LOTS_AS_OF, customer_id, as_of, known_at)
     )
     if any(lot.held for lot in state.lots.values()):
         # Which holds are open, and until when, only their transactions tell.
@@ -139,9 +152,10 @@ async def balance_as_of(
 
 
 def _summed_up(customer_id: UUID, rows: Iterable[asyncpg.Record]) -> CustomerState:
-    """The state that a history without open holds leaves, from `_LOTS_AS_OF`."""
+    """The state that a history without open holds leaves, from `LOTS_AS_OF`."""
     state = CustomerState(customer_id, strict=False)
     for *terms, occurred_at, available, deferred, held, debt in rows:
+        available, deferred, held, debt = available or 0, deferred or 0, held or 0, debt or 0
         state.available += available
         state.promo += available if terms[1] == "promo" else 0
         state.deferred += deferred
@@ -158,7 +172,7 @@ async def _folded(
     ledger: Ledger, customer_id: UUID, as_of: datetime, known_at: datetime
 ) -> CustomerState:
     """The state as the whole history leaves it."""
-    rows = await ledger.pool.fetch(_HISTORY, customer_id, as_of, known_at)
+    rows = await ledger.pool.fetch(HISTORY, customer_id, as_of, known_at)
     state = CustomerState(customer_id, strict=False)
     for transaction in read_transactions(rows):
         state.apply(transaction)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from ledger.load import Connection
-
 Check = tuple[str, str, str]
 
 OF_CUSTOMERS: Final[tuple[Check, ...]] = (
@@ -24,8 +22,47 @@ OF_CUSTOMERS: Final[tuple[Check, ...]] = (
            FROM ledger.postings WHERE customer_id = ANY($1)
            GROUP BY customer_id, version HAVING max(seq) <> count(*)""",
     ),
+    (
+        "lot",
+        "says that it is open, and has no points; or has some, and says it is not",
+        """SELECT customer_id, id::text FROM ledger.lots
+           WHERE customer_id = ANY($1)
+             AND open IS DISTINCT FROM (available + deferred + held > 0)""",
+    ),
 )
 """Of customers `$1`; what they would find is also what the screening asks for."""
+
+OF_STRANGERS: Final[tuple[Check, ...]] = (
+    (
+        "balance",
+        "has a version, but its customer has no transactions",
+        """SELECT customer_id, '' FROM ledger.balances
+           WHERE customer_id = ANY($1) AND version + available + deferred + held + debt > 0""",
+    ),
+    (
+        "lot",
+        "belongs to a customer without transactions",
+        "SELECT customer_id, id::text FROM ledger.lots WHERE customer_id = ANY($1)",
+    ),
+    (
+        "hold",
+        "belongs to a customer without transactions",
+        "SELECT customer_id, id::text FROM ledger.holds WHERE customer_id = ANY($1)",
+    ),
+)
+"""Of customers `$1`, who have no transactions."""
+
+SOUND: Final = {
+    "has no transaction": "SELECT count(*) = $1::bigint FROM ledger.postings",
+    "is not that of its transaction": """
+SELECT $1::bigint IS NOT NULL AND count(*) = (SELECT count(*) FROM ledger.sources)
+       AND count(*) FILTER (WHERE t.source = s.source)
+           = (SELECT count(source) FROM ledger.transactions)
+FROM ledger.sources s
+JOIN ledger.transactions t ON t.id = s.transaction_id AND t.customer_id = s.customer_id""",
+}
+"""By what would be wrong: counts that say, at less cost, that nothing is. `$1` postings were found
+with their transactions; sources that are taken twice are a check of their own."""
 
 WHOLES: Final[tuple[Check, ...]] = (
     (
@@ -34,25 +71,6 @@ WHOLES: Final[tuple[Check, ...]] = (
         """SELECT customer_id, format('version %s, seq %s', version, seq)
            FROM ledger.postings p WHERE NOT EXISTS (SELECT FROM ledger.transactions t
              WHERE t.customer_id = p.customer_id AND t.version = p.version)""",
-    ),
-    (
-        "balance",
-        "has a version, but its customer has no transactions",
-        """SELECT customer_id, '' FROM ledger.balances b
-           WHERE version + available + deferred + held + debt > 0 AND NOT EXISTS (
-             SELECT FROM ledger.transactions t WHERE t.customer_id = b.customer_id)""",
-    ),
-    (
-        "lot",
-        "belongs to a customer without transactions",
-        """SELECT customer_id, id::text FROM ledger.lots l WHERE NOT EXISTS (
-             SELECT FROM ledger.transactions t WHERE t.customer_id = l.customer_id)""",
-    ),
-    (
-        "hold",
-        "belongs to a customer without transactions",
-        """SELECT customer_id, id::text FROM ledger.holds h WHERE NOT EXISTS (
-             SELECT FROM ledger.transactions t WHERE t.customer_id = h.customer_id)""",
     ),
     (
         "source",
@@ -79,26 +97,14 @@ WHOLES: Final[tuple[Check, ...]] = (
     (
         "source",
         "is taken more than once",
-        """SELECT (array_agg(customer_id))[1], source FROM ledger.sources
-           GROUP BY source HAVING count(*) > 1""",
+        """SELECT customer_id, source FROM ledger.sources WHERE source IN (
+               SELECT source FROM ledger.sources GROUP BY source HAVING count(*) > 1)""",
     ),
     (
         "answer",
         "is kept more than once under its key",
-        """SELECT (array_agg(customer_id))[1], key FROM ledger.idempotency_keys
-           GROUP BY key HAVING count(*) > 1""",
-    ),
-    (
-        "lot",
-        "says that it is open, and has no points; or has some, and says it is not",
-        """SELECT customer_id, id::text FROM ledger.lots
-           WHERE open IS DISTINCT FROM (available + deferred + held > 0)""",
+        """SELECT customer_id, key FROM ledger.idempotency_keys WHERE key IN (
+               SELECT key FROM ledger.idempotency_keys GROUP BY key HAVING count(*) > 1)""",
     ),
 )
 """Of all rows together."""
-
-
-async def count_orphans(connection: Connection, of_transactions: int) -> int:
-    """How many postings there are beside those that were found with their transactions."""
-    count: int = await connection.fetchval("SELECT count(*) FROM ledger.postings")
-    return count - of_transactions

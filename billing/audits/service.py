@@ -24,7 +24,16 @@ from ledger.group import Clock
 from ledger.ids import uuid7
 from ledger.load import Connection
 from ledger.seals import store as seals
-from ledger.seals.model import CHAINS, Chain, Head
+from ledger.seals.model import (
+    BEGINNING,
+    CHAINS,
+    Chain,
+    Head,
+    commit_of,
+    key_named,
+    name_of,
+    place,
+)
 from ledger.seals.sealing import seal
 from ledger.service import utc_now
 
@@ -130,7 +139,7 @@ class Auditor:
             findings = [*seen.findings, *findings]
             warnings: list[Finding] = []
             if customer_id is None:
-                after = since["journal"].until[0] if since is not None else -1
+                after = commit_of(since["journal"].until) if since is not None else -1
                 wrong, warnings = await run_checks(
                     connection, Asked(started_at, after), self._by_hand
                 )
@@ -186,13 +195,12 @@ class Auditor:
         return None if last is None else heads_of(last)
 
 
-def heads_of(kept: KeptAudit) -> dict[Chain, Head]:
-    """The ends of the chains as an audit saw them."""
-    return {
-        chain: Head(chain, one.block, bytes.fromhex(one.hash), (one.commit, one.key))
-        for chain in CHAINS
-        for one in [kept.report.chains[chain]]
-    }
+def heads_of(kept: KeptAudit) -> dict[Chain, Head] | None:
+    """The ends of the chains as an audit saw them; None when those were chains of another form."""
+    try:
+        return {chain: _head(chain, kept.report.chains[chain]) for chain in CHAINS}
+    except ValueError:
+        return None
 
 
 def newest_night(now: datetime, at: time, zone: ZoneInfo) -> datetime:
@@ -202,6 +210,11 @@ def newest_night(now: datetime, at: time, zone: ZoneInfo) -> datetime:
     return night if night <= local else night - timedelta(days=1)
 
 
+def _head(chain: Chain, seen: ChainSeen) -> Head:
+    until = place(seen.commit, key_named(chain, seen.key)) if seen.block else BEGINNING
+    return Head(chain, seen.block, bytes.fromhex(seen.hash), until)
+
+
 def _chain_seen(head: Head, unsealed: int) -> ChainSeen:
-    commit, key = head.until
+    commit, key = commit_of(head.until), name_of(head.chain, head.until)
     return ChainSeen(head.number, head.hash.hex(), commit, key, unsealed)

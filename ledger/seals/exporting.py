@@ -1,8 +1,9 @@
 """Chain and rows as lines of JSON, for a verifier that is not ours.
 
 One line each: the format; of a chain, every block and then the rows that stand up to its place,
-sealed by it or not; checkpoints. Columns have the order of `streams`; times are in UTC, bytes in
-hex, 64-bit integers plain. `deploy/verify_chain.py` reads it and shares no code with us.
+sealed by it or not; checkpoints. A block's `entries` are its bytes in hex. Columns have the order
+of `canonical`; times are in UTC, bytes in hex, 64-bit integers plain. `deploy/verify_chain.py`
+reads it and shares no code with us.
 """
 
 from __future__ import annotations
@@ -14,20 +15,30 @@ import msgspec
 
 from ledger.load import Connection
 from ledger.seals import store
-from ledger.seals.model import CHAINS, DIGEST_BYTES, Block, Chain, Place, key_of, microseconds
-from ledger.seals.streams import (
+from ledger.seals.canonical import (
     ANSWER_FIELDS,
-    BY_INDEX,
+    FORM_FIELDS,
     POSTING_FIELDS,
     TRANSACTION_FIELDS,
-    asked,
 )
+from ledger.seals.model import (
+    BEGINNING,
+    CHAINS,
+    Block,
+    Chain,
+    Place,
+    commit_of,
+    key_named,
+    microseconds,
+)
+from ledger.seals.model import place as place_at
+from ledger.seals.streams import BY_INDEX, asked
 
-FORMAT: Final = "bonus-ledger-chain/1"
+FORMAT: Final = "bonus-ledger-chain/2"
 
 _JOURNAL = f"""
 SELECT t.xid, t.customer_id::text || '/' || t.version AS name,
-       json_build_array({TRANSACTION_FIELDS})::text, coalesce(p.postings, '[]')
+       json_build_array({TRANSACTION_FIELDS}, {FORM_FIELDS})::text, coalesce(p.postings, '[]')
 FROM (
     SELECT * FROM ledger.transactions t
     WHERE (t.xid, t.customer_id, t.version) > ($1, $2::uuid, $3::bigint) AND t.xid <= $4
@@ -59,7 +70,7 @@ async def export(
         yield _line({"format": FORMAT})
         for chain in CHAINS:
             rows = 0
-            place: Place = (-1, "")
+            place: Place = BEGINNING
             async for block in store.blocks(connection, chain, 0):
                 yield _line(_block(block))
                 async for line in _rows(connection, chain, place, block.until):
@@ -76,33 +87,26 @@ async def _rows(
     connection: Connection, chain: Chain, after: Place, until: Place
 ) -> AsyncIterator[Line]:
     """The rows after a place, up to and including another."""
-    query, arguments = asked(chain, after, until[0], _JOURNAL, _ANSWERS)
+    query, arguments = asked(chain, after, commit_of(until), _JOURNAL, _ANSWERS)
     cursor = await connection.cursor(query, *arguments)
     while found := await cursor.fetch(_PAGE):
         for commit, name, fields, postings in found:
-            if (commit, key_of(chain, name)) > until:
+            if place_at(commit, key_named(chain, name)) > until:
                 return
-            line: Line = {"chain": chain, "name": name, "fields": msgspec.Raw(fields.encode())}
+            line: Line = {"chain": chain, "fields": msgspec.Raw(fields.encode())}
             if chain == "journal":
                 line["postings"] = msgspec.Raw(postings.encode())
             yield line
 
 
 def _block(block: Block) -> Line:
-    commit, key = block.until
     return {
         "chain": block.chain,
         "block": block.number,
         "previous": block.previous.hex(),
         "hash": block.hash.hex(),
         "sealed_at_us": microseconds(block.sealed_at),
-        "commit": commit,
-        "key": key,
-        "names": list(block.names),
-        "digests": [
-            block.digests[at : at + DIGEST_BYTES].hex()
-            for at in range(0, len(block.digests), DIGEST_BYTES)
-        ],
+        "entries": block.entries.hex(),
     }
 
 

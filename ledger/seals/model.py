@@ -1,10 +1,11 @@
 """A block of sealed rows, and its hash.
 
-A digest is SHA-256 over the bytes PostgreSQL's `record_send` gives for a row (of a transaction:
-its row, then its postings in order): the number of columns, then of each its type, its length and
-its value, all in network order. They depend on no setting of a session, server or client.
+A row is sealed by the SHA-256 of its bytes (`canonical`). Its place in its chain is the number of
+its commit (8 bytes), then its key: customer and version (16 and 8 bytes), or an idempotency key in
+UTF-8. Places sort as bytes, which is the same on every server. A block has an entry of each row:
+the length of its place (4 bytes), its place, its digest. Integers are in network order.
 
-A block's hash is SHA-256 over what stands in `Block.content`, the hash before it included.
+A block's hash is SHA-256 over what `Block.content` says, the hash of the block before included.
 """
 
 from __future__ import annotations
@@ -14,21 +15,35 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final, Literal
+from uuid import UUID
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 Chain = Literal["journal", "answers"]
 CHAINS: Final[tuple[Chain, ...]] = ("journal", "answers")
 """Transactions with their postings; and the answers kept under idempotency keys."""
 
 DIGEST_BYTES: Final = 32
-VERSION_DIGITS: Final = 19
+COMMIT_BYTES: Final = 8
+_JOURNAL_PLACE: Final = COMMIT_BYTES + 16 + 8
+KEY_LENGTH: Final = struct.Struct(">i")
+JOURNAL_HEAD: Final = KEY_LENGTH.pack(_JOURNAL_PLACE)
+"""What an entry of the journal begins with: the length of its place."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_integer = struct.Struct(">q").pack
 
-Place = tuple[int, str]
-"""Where a row stands in its chain: the number of its commit, then its key."""
+Place = bytes
+"""Where a row stands in its chain."""
 
-BEGINNING: Final[Place] = (-1, "")
+Entry = bytes
+"""A row in a block."""
+
+BEGINNING: Final[Place] = b""
+
+
+class Unreadable(Exception):
+    """The entries of a block are none."""
 
 
 def microseconds(moment: datetime) -> int:
@@ -36,24 +51,61 @@ def microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
-class Row(Struct, frozen=True):
-    """A row to be sealed: the number of its commit, and its name in its chain."""
-
-    commit: int
-    name: str
-    digest: bytes
+def place(commit: int, key: bytes) -> Place:
+    return _integer(commit) + key
 
 
-def key_of(chain: Chain, name: str) -> str:
-    """By which rows of one commit are sorted: `customer/version` does not sort as it is."""
-    if chain == "answers":
-        return name
+def place_of(entry: Entry) -> Place:
+    return entry[KEY_LENGTH.size : -DIGEST_BYTES]
+
+
+def commit_of(place: Place) -> int:
+    """The number of the commit; -1 before all of them."""
+    return int.from_bytes(place[:COMMIT_BYTES]) if place else -1
+
+
+def key_of(place: Place) -> bytes:
+    return place[COMMIT_BYTES:]
+
+
+def name_of(chain: Chain, place: Place) -> str:
+    """What people call a row: `customer/version`, or its idempotency key."""
+    key = key_of(place)
+    if chain == "answers" or not key:
+        return key.decode(errors="replace")
+    return f"{UUID(bytes=key[:16].ljust(16, bytes(1)))}/{int.from_bytes(key[16:])}"
+
+
+def key_named(chain: Chain, name: str) -> bytes:
+    """The key of a row that people call so. Raises ValueError for what is no name."""
+    if chain == "answers" or not name:
+        return name.encode()
     customer, _, version = name.partition("/")
-    return customer + version.zfill(VERSION_DIGITS)
+    return UUID(customer).bytes + _integer(int(version))
 
 
-def place_of(chain: Chain, row: Row) -> Place:
-    return (row.commit, key_of(chain, row.name))
+def entry(place: Place, content: bytes) -> Entry:
+    """A row in a block, by its bytes."""
+    return KEY_LENGTH.pack(len(place)) + place + sha256(content).digest()
+
+
+def split(packed: bytes) -> list[Entry]:
+    """The entries of a block. Raises Unreadable."""
+    size = KEY_LENGTH.size + _JOURNAL_PLACE + DIGEST_BYTES
+    if packed.startswith(JOURNAL_HEAD) and len(packed) % size == 0:
+        entries = [packed[at : at + size] for at in range(0, len(packed), size)]
+        if all(one.startswith(JOURNAL_HEAD) for one in entries):
+            return entries
+    entries = []
+    at, size, more = 0, len(packed), KEY_LENGTH.size + DIGEST_BYTES
+    while at < size:
+        length = int.from_bytes(packed[at : at + KEY_LENGTH.size])
+        end = at + length + more
+        if end > size:
+            raise Unreadable
+        entries.append(packed[at:end])
+        at = end
+    return entries
 
 
 class Block(Struct, frozen=True):
@@ -65,28 +117,14 @@ class Block(Struct, frozen=True):
     hash: bytes
     sealed_at: datetime
     until: Place
-    names: Sequence[str]
-    digests: bytes
-
-    def content(self) -> bytes:
-        """What the hash is taken of: number, time in microseconds since 1970, place, then of
-        each row the length of its name, its name and its digest. Integers have 8 bytes."""
-        commit, key = self.until
-        parts = [
-            self.previous,
-            _integer(self.number),
-            _integer(microseconds(self.sealed_at)),
-            _integer(commit),
-            *_text(key),
-        ]
-        for number, name in enumerate(self.names):
-            parts += _text(name)
-            parts.append(self.digests[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES])
-        return b"".join(parts)
+    entries: bytes
 
     @property
     def true_hash(self) -> bytes:
-        return sha256(self.content()).digest()
+        """SHA-256 of the hash before it, its number and time (microseconds since 1970; 8 bytes
+        each), and its entries."""
+        content = self.previous, _integer(self.number), _integer(microseconds(self.sealed_at))
+        return sha256(b"".join((*content, self.entries))).digest()
 
 
 class Head(Struct, frozen=True):
@@ -100,44 +138,22 @@ class Head(Struct, frozen=True):
 
 def beginning(chain: Chain) -> Head:
     """The head of a chain without blocks: its hash tells chains apart."""
-    return Head(chain, 0, sha256(f"bonus-ledger/{chain}/1".encode()).digest(), BEGINNING)
+    return Head(chain, 0, sha256(f"bonus-ledger/{chain}/2".encode()).digest(), BEGINNING)
 
 
-def next_block(head: Head, rows: Sequence[Row], sealed_at: datetime) -> Block:
-    """The block of `rows` (at least one) after `head`."""
+def next_block(head: Head, entries: Sequence[Entry], sealed_at: datetime) -> Block:
+    """The block of `entries` (at least one) after `head`."""
     unsealed = Block(
         head.chain,
         head.number + 1,
         head.hash,
         b"",
         sealed_at,
-        place_of(head.chain, rows[-1]),
-        [row.name for row in rows],
-        b"".join([row.digest for row in rows]),
+        place_of(entries[-1]),
+        b"".join(entries),
     )
-    return _sealed(unsealed)
+    return replace(unsealed, hash=unsealed.true_hash)
 
 
 def head_of(block: Block) -> Head:
     return Head(block.chain, block.number, block.hash, block.until)
-
-
-def _sealed(block: Block) -> Block:
-    return Block(
-        block.chain,
-        block.number,
-        block.previous,
-        block.true_hash,
-        block.sealed_at,
-        block.until,
-        block.names,
-        block.digests,
-    )
-
-
-_integer = struct.Struct(">q").pack
-
-
-def _text(value: str) -> tuple[bytes, bytes]:
-    encoded = value.encode()
-    return _integer(len(encoded)), encoded

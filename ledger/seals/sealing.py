@@ -12,7 +12,7 @@ from typing import Final
 from ledger.group import Clock
 from ledger.load import Connection
 from ledger.seals import store
-from ledger.seals.model import CHAINS, Chain, Head, head_of, next_block
+from ledger.seals.model import CHAINS, Chain, Head, commit_of, head_of, next_block
 from ledger.seals.streams import Stream
 
 BLOCK: Final = 1000
@@ -76,11 +76,11 @@ async def _seal_some(
     sealed, blocks = 0, 0
     async with reader.transaction(isolation="repeatable_read", readonly=True):
         horizon = await _horizon(reader, head)
-        async for rows in Stream(reader, chain, head.until, horizon).chunks(block):
-            made = next_block(head, rows, clock())
+        async for entries in Stream(reader, chain, head.until, horizon).chunks(block):
+            made = next_block(head, entries, clock())
             await store.insert(writer, made)
             head = head_of(made)
-            sealed, blocks = sealed + len(rows), blocks + 1
+            sealed, blocks = sealed + len(entries), blocks + 1
             if stopping() or blocks == BLOCKS_A_SNAPSHOT:
                 return sealed, True
     return sealed, False
@@ -88,6 +88,7 @@ async def _seal_some(
 
 async def _horizon(reader: Connection, head: Head) -> int:
     horizon: int = await reader.fetchval(HORIZON)
-    if head.until[0] > horizon:
-        raise CommitsGoBack(head.chain, head.until[0], horizon)
+    sealed = commit_of(head.until)
+    if sealed > horizon:
+        raise CommitsGoBack(head.chain, sealed, horizon)
     return horizon

@@ -10,9 +10,18 @@ import asyncpg
 from msgspec import Struct
 
 from ledger.load import Reader
-from ledger.seals.model import Block, Chain, Head, beginning
+from ledger.seals.model import (
+    Block,
+    Chain,
+    Head,
+    Place,
+    beginning,
+    commit_of,
+    key_of,
+    place,
+)
 
-_FIELDS = "chain, number, previous, hash, sealed_at, until_xid, until_key, names, digests"
+_FIELDS = "chain, number, previous, hash, sealed_at, until_xid, until_key, entries"
 
 _HEAD = """
 SELECT chain, number, hash, until_xid, until_key FROM ledger.seals
@@ -21,7 +30,7 @@ WHERE chain = $1 ORDER BY number DESC LIMIT 1
 _AT = "SELECT chain, number, hash, until_xid, until_key FROM ledger.seals" + (
     " WHERE chain = $1 AND number = $2"
 )
-_INSERT = f"INSERT INTO ledger.seals ({_FIELDS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+_INSERT = f"INSERT INTO ledger.seals ({_FIELDS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
 _BLOCKS = f"SELECT {_FIELDS} FROM ledger.seals WHERE chain = $1 AND number > $2 ORDER BY number"
 _COVERING = f"""
 SELECT {_FIELDS} FROM ledger.seals
@@ -76,9 +85,9 @@ async def insert(connection: Reader, block: Block) -> None:
         block.previous,
         block.hash,
         block.sealed_at,
-        *block.until,
-        block.names,
-        block.digests,
+        commit_of(block.until),
+        key_of(block.until),
+        block.entries,
     )
 
 
@@ -95,9 +104,9 @@ async def block(connection: Reader, chain: Chain, number: int) -> Block | None:
     return None if row is None else _block(tuple(row))
 
 
-async def covering(connection: Reader, chain: Chain, commit: int, key: str) -> Block | None:
+async def covering(connection: Reader, chain: Chain, at: Place) -> Block | None:
     """The block in which a row of that place is sealed; None when it is not yet."""
-    row = await connection.fetchrow(_COVERING, chain, commit, key)
+    row = await connection.fetchrow(_COVERING, chain, commit_of(at), key_of(at))
     return None if row is None else _block(tuple(row))
 
 
@@ -119,9 +128,9 @@ async def put_checkpoint(
 
 async def _one_head(connection: Reader, chain: Chain, query: str, *args: Any) -> Head:
     row = await connection.fetchrow(query, *args)
-    return beginning(chain) if row is None else Head(row[0], row[1], row[2], (row[3], row[4]))
+    return beginning(chain) if row is None else Head(row[0], row[1], row[2], place(row[3], row[4]))
 
 
 def _block(row: Sequence[Any]) -> Block:
-    chain, number, previous, hash_, sealed_at, commit, key, names, digests = row
-    return Block(chain, number, previous, hash_, sealed_at, (commit, key), names, digests)
+    chain, number, previous, hash_, sealed_at, commit, key, entries = row
+    return Block(chain, number, previous, hash_, sealed_at, place(commit, key), entries)

@@ -1,51 +1,32 @@
 """The rows of each chain in the order of commits, as a cursor gives them.
 
-Sorted by the number of their commit, then by key, which is the same on every server: no collation
-of a locale has a part in it. Both are read by index, so that a stream begins anywhere at once.
+Sorted by their place, which is the same on every server: no collation of a locale has a part in
+it. Both are read by index, so that a stream begins anywhere at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
 from ledger.load import Connection
-from ledger.seals.model import VERSION_DIGITS, Chain, Place, Row, place_of
-
-TRANSACTION_FIELDS: Final = (
-    "t.xid, t.customer_id, t.version, t.id, t.operation_id, t.kind, t.occurred_at, t.recorded_at,"
-    " t.available_after, t.promo_after, t.deferred_after, t.held_after, t.debt_after, t.corrects,"
-    " t.hold_id, t.hold_expires_at, t.source, t.channel, t.store, t.author, t.reason"
-)
-POSTING_FIELDS: Final = (
-    "p.seq, p.kind, p.debit, p.credit, p.amount, p.lot_id, p.bucket, p.active_from, p.expires_at,"
-    " p.program, p.program_version, p.channel, p.store, p.product_group, p.occurred_at,"
-    " p.recorded_at"
-)
-ANSWER_FIELDS: Final = (
-    "a.xid, a.key, a.customer_id, a.fingerprint, a.status, a.answer, a.recorded_at"
-)
-"""What is sealed, in this order. Whoever adds a column to a table leaves these as they are, or
-begins a chain of a new name: old digests are of these."""
+from ledger.seals.canonical import ANSWER, POSTING, TRANSACTION, place_in
+from ledger.seals.model import Chain, Entry, Place, commit_of, entry, key_of, place_of
 
 _JOURNAL: Final = f"""
-SELECT t.xid, t.customer_id::text || '/' || t.version AS name,
-       record_send(ROW({TRANSACTION_FIELDS})) || coalesce(p.postings, '') AS content
-FROM (
-    SELECT * FROM ledger.transactions t
-    WHERE t.xid >= $1 AND t.xid <= $4
-      AND (t.xid, t.customer_id, t.version) > ($1, $2::uuid, $3::bigint)
-    ORDER BY t.xid, t.customer_id, t.version OFFSET 0) AS t
-LEFT JOIN LATERAL (
-    SELECT string_agg(record_send(ROW({POSTING_FIELDS})), ''::bytea ORDER BY p.seq) AS postings
+SELECT {TRANSACTION} || coalesce((
+    SELECT string_agg({POSTING}, ''::bytea ORDER BY p.seq)
     FROM ledger.postings p WHERE p.customer_id = t.customer_id AND p.version = t.version
-) AS p ON true
+), '') AS content
+FROM ledger.transactions t
+WHERE t.xid >= $1 AND t.xid <= $4
+  AND (t.xid, t.customer_id, t.version) > ($1, $2::uuid, $3::bigint)
+ORDER BY t.xid, t.customer_id, t.version
 """
 
 _ANSWERS: Final = f"""
-SELECT a.xid, a.key AS name, record_send(ROW({ANSWER_FIELDS})) AS content
+SELECT {ANSWER} AS content
 FROM ledger.idempotency_keys a
 WHERE a.xid >= $1 AND a.xid <= $3 AND (a.xid, a.key COLLATE "C") > ($1, $2)
 ORDER BY a.xid, a.key COLLATE "C"
@@ -61,29 +42,28 @@ AS_USUAL: Final = BY_INDEX.replace("'off'", "'on'").replace(", 'jit'", "")
 """For what follows in the same transaction."""
 
 _OF_CUSTOMER: Final = f"""
-SELECT t.xid, t.customer_id::text || '/' || t.version AS name,
-       record_send(ROW({TRANSACTION_FIELDS})) || coalesce((
-           SELECT string_agg(record_send(ROW({POSTING_FIELDS})), ''::bytea ORDER BY p.seq)
-           FROM ledger.postings p WHERE p.customer_id = t.customer_id AND p.version = t.version
-       ), '') AS content
+SELECT {TRANSACTION} || coalesce((
+    SELECT string_agg({POSTING}, ''::bytea ORDER BY p.seq)
+    FROM ledger.postings p WHERE p.customer_id = t.customer_id AND p.version = t.version
+), '') AS content
 FROM ledger.transactions t WHERE t.customer_id = $1 ORDER BY t.version
 """
 
-_NOBODY = "00000000-0000-0000-0000-000000000000"
+_NOBODY: Final = UUID(int=0)
 
 
 class Stream:
-    """Rows of a chain after a place, up to and including a commit. Read within a transaction."""
+    """Entries of a chain after a place, up to and including a commit. Read within a transaction."""
 
     def __init__(self, connection: Connection, chain: Chain, after: Place, until: int) -> None:
         self._connection = connection
-        self._chain = chain
+        self._chain: Chain = chain
         self._query, self._arguments = asked(chain, after, until)
         self._cursor: object = None
-        self._ahead: list[Row] = []
+        self._ahead: list[Entry] = []
 
-    async def take(self, count: int) -> list[Row]:
-        """The next `count` rows; fewer at the end."""
+    async def take(self, count: int) -> list[Entry]:
+        """The next `count` entries; fewer at the end."""
         while len(self._ahead) < count:
             more = await self._read(count - len(self._ahead))
             if not more:
@@ -92,48 +72,48 @@ class Stream:
         taken, self._ahead = self._ahead[:count], self._ahead[count:]
         return taken
 
-    def put_back(self, rows: Sequence[Row]) -> None:
-        """Rows that were taken too early."""
-        self._ahead = [*rows, *self._ahead]
+    def put_back(self, entries: Sequence[Entry]) -> None:
+        """Entries that were taken too early."""
+        self._ahead = [*entries, *self._ahead]
 
-    async def take_until(self, place: Place) -> list[Row]:
-        """All rows up to and including `place`."""
-        taken: list[Row] = []
-        while rows := await self.take(500):
-            within = [row for row in rows if place_of(self._chain, row) <= place]
+    async def take_until(self, place: Place) -> list[Entry]:
+        """All entries up to and including `place`."""
+        taken: list[Entry] = []
+        while entries := await self.take(500):
+            within = [one for one in entries if place_of(one) <= place]
             taken += within
-            if len(within) < len(rows):
-                self.put_back(rows[len(within) :])
+            if len(within) < len(entries):
+                self.put_back(entries[len(within) :])
                 break
         return taken
 
-    async def chunks(self, count: int) -> AsyncIterator[list[Row]]:
-        """All rows, `count` at a time."""
-        while rows := await self.take(count):
-            yield rows
+    async def chunks(self, count: int) -> AsyncIterator[list[Entry]]:
+        """All entries, `count` at a time."""
+        while entries := await self.take(count):
+            yield entries
 
-    async def _read(self, count: int) -> list[Row]:
+    async def _read(self, count: int) -> list[Entry]:
         if self._cursor is None:
             await self._connection.execute(BY_INDEX)
             self._cursor = await self._connection.cursor(self._query, *self._arguments)
-        return _rows(await self._cursor.fetch(count))  # type: ignore[attr-defined]
+        return _entries(self._chain, await self._cursor.fetch(count))  # type: ignore[attr-defined]
 
 
-async def customer_rows(connection: Connection, customer_id: UUID) -> list[Row]:
+async def customer_entries(connection: Connection, customer_id: UUID) -> list[Entry]:
     """The transactions of one customer, as the journal's chain has them."""
-    return _rows(await connection.fetch(_OF_CUSTOMER, customer_id))
+    return _entries("journal", await connection.fetch(_OF_CUSTOMER, customer_id))
 
 
-def _rows(found: Sequence[Any]) -> list[Row]:
-    return [Row(commit, name, sha256(content).digest()) for commit, name, content in found]
+def _entries(chain: Chain, found: Sequence[Any]) -> list[Entry]:
+    return [entry(place_in(chain, content), content) for (content,) in found]
 
 
 def asked(
     chain: Chain, after: Place, until: int, journal: str = _JOURNAL, answers: str = _ANSWERS
 ) -> tuple[str, tuple[object, ...]]:
     """The query of a chain, one of the two, and its arguments."""
-    commit, key = after
+    commit, key = commit_of(after), key_of(after)
     if chain == "answers":
-        return answers, (commit, key, until)
-    customer, version = (key[:-VERSION_DIGITS], key[-VERSION_DIGITS:]) if key else (_NOBODY, "0")
-    return journal, (commit, customer, int(version), until)
+        return answers, (commit, key.decode(), until)
+    customer, version = (UUID(bytes=key[:16]), key[16:]) if key else (_NOBODY, b"")
+    return journal, (commit, customer, int.from_bytes(version), until)

@@ -6,7 +6,8 @@ the database: that is what checkpoints kept elsewhere are for (`Trusted`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from operator import lt
 from typing import Final
 from uuid import UUID
 
@@ -16,8 +17,22 @@ from ledger.findings import Finding
 from ledger.load import Connection
 from ledger.seals import store
 from ledger.seals.era import NEXT
-from ledger.seals.model import DIGEST_BYTES, Block, Chain, Head, Row, head_of, place_of
+from ledger.seals.model import (
+    Block,
+    Chain,
+    Entry,
+    Head,
+    Place,
+    Unreadable,
+    commit_of,
+    head_of,
+    key_of,
+    name_of,
+    place_of,
+    split,
+)
 from ledger.seals.streams import Stream
+from ledger.seals.tally import Tally
 
 MAX_FINDINGS: Final = 1000
 _KINDS: Final[dict[Chain, str]] = {"journal": "transaction", "answers": "answer"}
@@ -26,6 +41,9 @@ _ELSEWHERE: Final[dict[Chain, str]] = {
     "journal": "SELECT xid FROM ledger.transactions WHERE customer_id = $1 AND version = $2",
     "answers": "SELECT xid FROM ledger.idempotency_keys WHERE key = $1",
 }
+
+Progress = Callable[[int], None]
+"""Hears how many rows are done."""
 
 
 class Trusted(Struct, frozen=True):
@@ -53,141 +71,197 @@ async def verify(
     *,
     after: Head,
     trusted: Trusted | None = None,
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Progress = lambda _: None,
 ) -> Verified:
     """Compare a chain with its rows, after `after` (a block whose hash is known to be right).
 
-    Runs within a transaction of one snapshot. `progress` hears how many rows are done.
+    Runs within a transaction of one snapshot.
     """
     seen = Verified(after)
-    due = {} if trusted is None else trusted.of(chain)
-    coming = await connection.fetchval(NEXT)
     stream = Stream(connection, chain, after.until, 2**62)
-    async for block in store.blocks(connection, chain, after.number):
-        seen.findings += _of_block(block, seen.head, due.pop(block.number, None))
-        await _compare(connection, block, stream, seen)
-        seen.head = head_of(block)
-        seen.blocks += 1
+    async for block, entries in _followed(connection, chain, seen, trusted):
+        await _compare(connection, block, entries, stream, seen)
         progress(seen.rows)
-        if len(seen.findings) > MAX_FINDINGS:
-            return seen
-    for number, (_, who) in sorted(due.items()):
-        if number > after.number:
-            detail = f"is missing, but {who} has it: the end of the chain was cut off"
-            seen.findings.append(Finding("block", None, f"{chain} {number}", detail))
-    await _rest(chain, stream, coming, seen)
+    if len(seen.findings) <= MAX_FINDINGS:
+        coming: int = await connection.fetchval(NEXT)
+        async for rest in stream.chunks(1000):
+            not_sealed(chain, rest, coming, seen)
     return seen
 
 
+async def verify_blocks(
+    connection: Connection,
+    chain: Chain,
+    tally: Tally,
+    *,
+    after: Head,
+    trusted: Trusted | None = None,
+    progress: Progress = lambda _: None,
+) -> Verified:
+    """Look at a chain alone. Its entries come into the tally, for whoever reads its rows in
+    another order; until those have come to the same, `verify` is needed to name what differs."""
+    seen = Verified(after)
+    async for _, entries in _followed(connection, chain, seen, trusted):
+        tally.add(entries or ())
+        seen.rows += len(entries or ())
+        progress(seen.rows)
+    return seen
+
+
+def not_sealed(chain: Chain, entries: Sequence[Entry], coming: int, seen: Verified) -> None:
+    """Rows after the last block: not sealed yet, unless no snapshot can have seen their commit."""
+    seen.unsealed += len(entries)
+    for one in entries:
+        commit = commit_of(place_of(one))
+        if commit >= coming and len(seen.findings) <= MAX_FINDINGS:
+            detail = f"has the number of a commit that is still to come: {commit}"
+            seen.findings.append(_finding(chain, place_of(one), detail))
+
+
 async def verify_rows(
-    connection: Connection, chain: Chain, rows: Sequence[Row]
+    connection: Connection, chain: Chain, entries: Sequence[Entry]
 ) -> tuple[int, list[Finding]]:
     """Compare single rows with the blocks that have them; how many no block has yet."""
     findings: list[Finding] = []
     unsealed = 0
-    for row in rows:
-        block = await store.covering(connection, chain, *place_of(chain, row))
+    for one in entries:
+        block = await store.covering(connection, chain, place_of(one))
         if block is None:
             unsealed += 1
             continue
         if block.hash != block.true_hash:
             findings.append(_wrong_hash(block))
-        said = _digests(block).get(row.name)
-        if said != row.digest:
-            findings.append(_differing(chain, row, block, said is None))
+        sealed = _by_key(_entries(block, findings) or ())
+        if (said := sealed.get(key_of(place_of(one)))) != one:
+            findings.append(_differing(one, block, said is None))
     return unsealed, findings
+
+
+async def _followed(
+    connection: Connection, chain: Chain, seen: Verified, trusted: Trusted | None
+) -> AsyncIterator[tuple[Block, list[Entry] | None]]:
+    """The blocks after the head seen, and their entries, None when they cannot be read."""
+    after = seen.head.number
+    due = {} if trusted is None else trusted.of(chain)
+    async for block in store.blocks(connection, chain, after):
+        seen.findings += _of_block(block, seen.head, due.pop(block.number, None))
+        entries = _entries(block, seen.findings)
+        if entries is not None and not _in_order(entries, seen.head.until, block.until):
+            detail = "its rows stand in another order, or not where it ends"
+            seen.findings.append(_of(block, detail))
+        yield block, entries
+        seen.head = head_of(block)
+        seen.blocks += 1
+        if len(seen.findings) > MAX_FINDINGS:
+            return
+    for number, (_, who) in sorted(due.items()):
+        if number > after:
+            detail = f"is missing, but {who} has it: the end of the chain was cut off"
+            seen.findings.append(Finding("block", None, f"{chain} {number}", detail))
 
 
 def _of_block(block: Block, before: Head, said: tuple[bytes, str] | None) -> list[Finding]:
     """What is wrong with a block itself."""
     findings = []
-    which = f"{block.chain} {block.number}"
     if block.number != before.number + 1:
         detail = f"comes after block {before.number}: blocks between them are missing"
-        findings.append(Finding("block", None, which, detail))
+        findings.append(_of(block, detail))
     elif block.previous != before.hash:
         detail = "does not name the hash of the block before it: one of them was put in later"
-        findings.append(Finding("block", None, which, detail))
+        findings.append(_of(block, detail))
     if block.hash != block.true_hash:
         findings.append(_wrong_hash(block))
-    if block.until <= before.until:
-        findings.append(Finding("block", None, which, "ends before the block before it"))
     if said is not None and said[0] != block.hash:
         detail = f"is not the block that {said[1]} has: the chain was written anew"
-        findings.append(Finding("block", None, which, detail))
+        findings.append(_of(block, detail))
     return findings
 
 
-def _wrong_hash(block: Block) -> Finding:
-    detail = "has another hash than its content: the seal was changed"
+def _of(block: Block, detail: str) -> Finding:
     return Finding("block", None, f"{block.chain} {block.number}", detail)
 
 
-async def _compare(connection: Connection, block: Block, stream: Stream, seen: Verified) -> None:
+def _wrong_hash(block: Block) -> Finding:
+    return _of(block, "has another hash than its content: the seal was changed")
+
+
+def _entries(block: Block, findings: list[Finding]) -> list[Entry] | None:
+    try:
+        return split(block.entries)
+    except Unreadable:
+        findings.append(_of(block, "has a list of rows that cannot be read"))
+        return None
+
+
+def _in_order(entries: Sequence[Entry], after: Place, until: Place) -> bool:
+    places = [place_of(one) for one in entries]
+    return bool(places) and places[-1] == until and all(map(lt, [after, *places], places))
+
+
+async def _compare(
+    connection: Connection,
+    block: Block,
+    entries: list[Entry] | None,
+    stream: Stream,
+    seen: Verified,
+) -> None:
     """The rows of one block: equal as a whole, or compared one by one."""
-    rows = await stream.take(len(block.names))
-    names = [row.name for row in rows]
-    digests = b"".join([row.digest for row in rows])
-    if names == block.names and digests == block.digests:
-        seen.rows += len(rows)
-        return
-    stream.put_back(rows)
+    if entries is not None:
+        rows = await stream.take(len(entries))
+        if rows == entries:
+            seen.rows += len(rows)
+            return
+        stream.put_back(rows)
     rows = await stream.take_until(block.until)
     seen.rows += len(rows)
-    seen.findings += await _differences(connection, block, rows)
+    if entries is not None:
+        seen.findings += await _differences(connection, block, entries, rows)
 
 
-async def _differences(connection: Connection, block: Block, rows: Sequence[Row]) -> list[Finding]:
-    sealed, there = _digests(block), {row.name: row for row in rows}
+async def _differences(
+    connection: Connection, block: Block, entries: Sequence[Entry], rows: Sequence[Entry]
+) -> list[Finding]:
+    sealed, there = _by_key(entries), _by_key(rows)
     findings = [
-        _differing(block.chain, row, block, row.name not in sealed)
-        for row in rows
-        if sealed.get(row.name) != row.digest
+        _differing(one, block, key not in sealed)
+        for key, one in there.items()
+        if sealed.get(key) != one
     ]
-    missing = [name for name in sealed if name not in there]
-    findings += [await _missing(connection, block, name) for name in missing]
-    if not findings and [row.name for row in rows] != list(block.names):
-        which = f"{block.chain} {block.number}"
-        findings.append(Finding("block", None, which, "its rows stand in another order"))
+    missing = [place_of(one) for key, one in sealed.items() if key not in there]
+    findings += [await _missing(connection, block, place) for place in missing]
+    if not findings and len(rows) != len(there):
+        findings.append(_of(block, "has rows that are there more than once"))
     return findings
 
 
-async def _missing(connection: Connection, block: Block, name: str) -> Finding:
-    customer, arguments = None, (name,)
+async def _missing(connection: Connection, block: Block, place: Place) -> Finding:
+    name = name_of(block.chain, place)
+    arguments: tuple[object, ...] = (name,)
     if block.chain == "journal":
-        text, _, version = name.partition("/")
-        customer, arguments = UUID(text), (UUID(text), int(version))  # type: ignore[assignment]
+        customer, _, version = name.partition("/")
+        arguments = (UUID(customer), int(version))
     commit = await connection.fetchval(_ELSEWHERE[block.chain], *arguments)
     if commit is None:
         detail = f"is sealed in block {block.number}, and was deleted"
     else:
         detail = f"is sealed in block {block.number}, and was moved to commit {commit}"
-    return Finding(_KINDS[block.chain], customer, name, detail)
+    return _finding(block.chain, place, detail)
 
 
-def _differing(chain: Chain, row: Row, block: Block, foreign: bool) -> Finding:
-    customer = UUID(row.name.partition("/")[0]) if chain == "journal" else None
-    what = "it or its postings were" if chain == "journal" else "it was"
+def _differing(row: Entry, block: Block, foreign: bool) -> Finding:
+    what = "it or its postings were" if block.chain == "journal" else "it was"
     if foreign:
         detail = f"stands among what block {block.number} sealed without it: it was inserted"
     else:
         detail = f"is not what block {block.number} sealed: {what} changed"
-    return Finding(_KINDS[chain], customer, row.name, detail)
+    return _finding(block.chain, place_of(row), detail)
 
 
-async def _rest(chain: Chain, stream: Stream, coming: int, seen: Verified) -> None:
-    """Rows after the last block: not sealed yet, unless no snapshot can have seen their commit."""
-    async for rows in stream.chunks(1000):
-        seen.unsealed += len(rows)
-        for row in rows:
-            if row.commit >= coming and len(seen.findings) <= MAX_FINDINGS:
-                customer = UUID(row.name.partition("/")[0]) if chain == "journal" else None
-                detail = f"has the number of a commit that is still to come: {row.commit}"
-                seen.findings.append(Finding(_KINDS[chain], customer, row.name, detail))
+def _finding(chain: Chain, place: Place, detail: str) -> Finding:
+    name = name_of(chain, place)
+    customer = UUID(name.partition("/")[0]) if chain == "journal" else None
+    return Finding(_KINDS[chain], customer, name, detail)
 
 
-def _digests(block: Block) -> dict[str, bytes]:
-    return {
-        name: block.digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES]
-        for at, name in enumerate(block.names)
-    }
+def _by_key(entries: Iterable[Entry]) -> dict[bytes, Entry]:
+    return {key_of(place_of(one)): one for one in entries}

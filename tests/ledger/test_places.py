@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 import pytest
 
 from ledger import commands as c
 from ledger.rebuild import rebuild
-from ledger.screening import read_effects, screen
+from ledger.screening import screen
 from ledger.selection import Selection
 from ledger.service import Ledger
 from ledger.sweep import post_due
@@ -154,15 +155,19 @@ async def test_the_quick_look_knows_the_places_of_a_whole_life(
     await post_due(ledger)
     superuser = await asyncpg.connect(database.superuser_url)
     await superuser.execute("SET session_replication_role = replica")
-    effects = await read_effects(superuser)
-    ids = [one.id, other.id]
-    assert (await screen(superuser, ids, effects)).suspects == []
+
+    async def suspects() -> list[UUID]:
+        async with superuser.transaction():
+            pages = [page async for page in screen(superuser, [one.id, other.id])]
+        return [customer for page in pages for customer in page.suspects]
+
+    assert await suspects() == []
     for table, where in (("postings", "kind = 'expire'"), ("lots", "true"), ("holds", "true")):
         undone = superuser.transaction()
         await undone.start()
         await superuser.execute(
             f"UPDATE ledger.{table} SET store = 'm9' WHERE customer_id = $1 AND {where}", one.id
         )
-        assert (await screen(superuser, ids, effects)).suspects == [one.id], table
+        assert await suspects() == [one.id], table
         await undone.rollback()
     await superuser.close()

@@ -13,10 +13,11 @@ import pytest
 from ledger import commands as c
 from ledger.audit import Scope
 from ledger.commands import Answer, Completion
-from ledger.seals.model import Block, next_block
+from ledger.seals.model import Block, next_block, split
 from ledger.seals.sealing import HORIZON
 from ledger.seals.store import block, head_at, insert
 from ledger.seals.streams import Stream
+from ledger.seals.tally import Tally
 from ledger.seals.verifying import Trusted
 from ledger.service import Ledger
 from tests.conftest import TestDatabase
@@ -244,13 +245,15 @@ async def test_a_kept_answer_that_was_touched_is_named_by_both(
 
 SEALS = {
     "hash": "UPDATE ledger.seals SET hash = sha256(hash) WHERE chain = 'journal' AND number = 2",
-    "digests": "UPDATE ledger.seals SET digests = overlay(digests PLACING '\\x00' FROM 1)"
-    " WHERE chain = 'journal' AND number = 2",
+    "a digest": "UPDATE ledger.seals SET entries = set_byte(entries, length(entries) - 1, get_byte("
+    "entries, length(entries) - 1) # 1) WHERE chain = 'journal' AND number = 2",
+    "all entries": "UPDATE ledger.seals SET entries = '\\xffffffff' WHERE chain = 'journal'"
+    " AND number = 2",
     "time": "UPDATE ledger.seals SET sealed_at = sealed_at + interval '1 second'"
     " WHERE chain = 'journal' AND number = 2",
     "previous": "UPDATE ledger.seals SET previous = sha256(previous)"
     " WHERE chain = 'journal' AND number = 2",
-    "names": "UPDATE ledger.seals SET names[2] = names[1] || '0'"
+    "a name": "UPDATE ledger.seals SET entries = set_byte(entries, 12, get_byte(entries, 12) # 1)"
     " WHERE chain = 'journal' AND number = 2",
     "deletion": "DELETE FROM ledger.seals WHERE chain = 'journal' AND number = 2",
 }
@@ -265,6 +268,17 @@ async def test_a_changed_seal_is_named_by_both(
     blocks = [f.which for f in (await chains.audit()).findings if f.what == "block"]
     assert which in blocks
     assert any(fault.startswith(f"block {which}:") for fault in await chains.verify())
+
+
+async def test_the_end_that_a_block_says_is_that_of_its_rows(
+    sealed: Sealed, tamper: Connection, chains: Chains
+) -> None:
+    """It is no part of the hash: where the block's rows end is."""
+    await tamper.execute(
+        "UPDATE ledger.seals SET until_xid = until_xid - 1 WHERE chain = 'journal' AND number = 2"
+    )
+    blocks = [f.which for f in (await chains.audit()).findings if f.what == "block"]
+    assert "journal 2" in blocks
 
 
 async def rewritten(connection: Connection, number: int, chains: Chains) -> None:
@@ -300,6 +314,64 @@ async def test_a_chain_written_anew_is_betrayed_by_a_hash_kept_elsewhere(
     (finding,) = (await chains.audit(trusted=trusted)).findings
     assert (finding.what, finding.which) == ("block", "journal 3")
     assert "the paper in the safe" in finding.detail
+
+
+async def test_a_chain_written_anew_in_another_order_is_named_by_both(
+    sealed: Sealed, tamper: Connection, chains: Chains
+) -> None:
+    """All digests and hashes are right, but two rows of the last block change places."""
+    old = await block(tamper, "journal", 3)
+    assert old is not None
+    first, second, *others = split(old.entries)
+    head = await head_at(tamper, "journal", 2)
+    await tamper.execute("DELETE FROM ledger.seals WHERE chain = 'journal' AND number = 3")
+    await insert(tamper, next_block(head, [second, first, *others], old.sealed_at))
+    (finding,) = (await chains.audit()).findings
+    assert (finding.which, "another order" in finding.detail) == ("journal 3", True)
+    assert await chains.verify() == ["block journal 3: its rows stand in another order"]
+
+
+async def test_a_row_that_is_there_twice_is_named(
+    sealed: Sealed, tamper: Connection, chains: Chains
+) -> None:
+    """No key was left to refuse it."""
+    await tamper.execute("ALTER TABLE ledger.transactions DROP CONSTRAINT transactions_pkey")
+    await tamper.execute("DROP INDEX ledger.transactions_id_key")
+    await tamper.execute(
+        "INSERT INTO ledger.transactions SELECT * FROM ledger.transactions"
+        " WHERE customer_id = $1 AND version = 2", sealed.victim.id,
+    )  # fmt: skip
+    findings = (await chains.audit()).findings
+    assert {f.customer_id for f in findings if f.what == "transaction"} == {sealed.victim.id}
+    assert any("more than once" in f.detail for f in findings)
+
+
+async def test_without_a_secret_rows_are_compared_one_by_one(
+    sealed: Sealed, tamper: Connection, chains: Chains, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONHASHSEED", "1")
+    assert (await chains.audit()).findings == []
+    await tamper.execute("UPDATE ledger.postings SET product_group = 'x' WHERE version = 2")
+    named = {f.which for f in (await chains.audit()).findings}
+    assert named == {f"{one.id}/2" for one in (sealed.victim, sealed.other)}
+
+
+def test_a_tally_knows_lists_that_differ() -> None:
+    """Whatever their order; and entries that changed sides, or a part of them, count."""
+    entries = [bytes([one]) * 68 for one in range(9)]
+    tally = Tally()
+    tally.add(entries)
+    for change, same in (
+        (entries[::-1], True),
+        (entries[:-1], False),
+        ([*entries, entries[0]], False),
+        ([*entries[:-1], entries[0]], False),
+        ([*entries[:-1], entries[-1][:-1] + b"x"], False),
+    ):
+        other = tally.other()
+        for one in change:
+            other.add([one])
+        assert tally.agrees(other) is same
 
 
 async def test_a_chain_cut_short_is_betrayed_by_a_hash_kept_elsewhere(

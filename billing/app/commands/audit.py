@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     try:
         outside = _outside(args.checkpoints)
         key = bytes.fromhex(args.public_key) if args.public_key else None
-        report, repaired = asyncio.run(_run(settings, args, outside, key))
+        report, repaired = uvloop.run(_run(settings, args, outside, key))
     except (asyncpg.PostgresError, OSError) as error:
         print(f"bonus audit: the database did not let us read: {error}", file=sys.stderr)  # noqa: T201
         return 2

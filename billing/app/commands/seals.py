@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import gzip
 import os
 import sys
 from pathlib import Path
 from typing import IO, Any
 
+import uvloop
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
@@ -44,8 +44,8 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.action == "export":
-        return asyncio.run(_export(settings, args.file))
-    return asyncio.run(_show(settings, seal_first=args.action == "run"))
+        return uvloop.run(_export(settings, args.file))
+    return uvloop.run(_show(settings, seal_first=args.action == "run"))
 
 
 async def _show(settings: Settings, *, seal_first: bool) -> int:
