@@ -7,7 +7,7 @@ sealer, from the journal. Checkpoints of the old blocks say nothing of the new o
 from alembic import op
 
 revision = "0017"
-down_revision = "0014"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
