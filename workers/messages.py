@@ -30,6 +30,10 @@ HEAR_MESSAGES: Final = "hear_messages"
 FORGET_MESSAGES: Final = "forget_messages"
 SECOND: Final = 1000
 MINUTE: Final = 60 * SECOND
+_WAITING: Final = (
+    "messages wait: BONUS_SECRET_KEY is not the one this database was written with, or no API has "
+    "started on it yet"
+)
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -43,6 +47,7 @@ class OpenMessages(Middleware):
         self._work: SmsWork | None = None
         self._database: Database | None = None
         self._vault: Vault | None = None
+        self._complained = False
 
     @property
     def work(self) -> SmsWork:
@@ -100,7 +105,9 @@ class OpenMessages(Middleware):
             raise RuntimeError("messages are sent in a running worker only")
         if self._vault.key == "right" or await recognise(self._database, self._vault):
             return True
-        log.error("secret_key_not_recognised", detail="Messages wait for the right key.")
+        if not self._complained:
+            log.error("secret_key_not_recognised", detail=_WAITING)
+        self._complained = True
         return False
 
 

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.catalog.service import Catalog
@@ -89,7 +88,7 @@ class Verifications:
         belongs to somebody is found out by who confirms it, not here.
         """
         check_purpose(principal.role, new.purpose)
-        channel, shop = await self._catalog.place(*principal.bind(new.channel, new.store))
+        place = await self._catalog.place(*principal.bind(new.channel, new.store))
         self.calling.must_be_offered(new.method)
         now = self._clock()
         async with self._database.transaction() as tx:
@@ -100,42 +99,12 @@ class Verifications:
                 raise Conflict("customer_blocked", "The customer is blocked; support can unblock.")
             phone = self._phone(new.phone) if new.phone is not None else profile.phone or ""
             check_reachable(phone, self._rules.countries)
-            verification = Verification(
-                id=uuid7(),
-                customer_id=customer_id,
-                purpose=new.purpose,
-                method=new.method,
-                state="open",
-                phone_hash=self._vault.phone_hash(phone),
-                phone_masked=mask_phone(phone),
-                phone_encrypted=None,
-                language=new.language or default_language(phone),
-                points=None if new.points is None else int(new.points),
-                code_mac=None,
-                provider_ref=None,
-                attempts=0,
-                max_attempts=most_attempts(new.method),
-                sends=0,
-                text_version=new.text_version or "",
-                text_encrypted=None,
-                message_id=None,
-                channel=channel,
-                store=shop,
-                seller=new.seller,
-                author=principal.name,
-                created_at=now,
-                sent_at=now,
-                expires_at=now + LIFE,
-            )
+            verification = self._new(principal, row, new, phone, place, now)
             before = await store.read_open(tx, customer_id, new.purpose)
             if before is not None and self._serves(row, before, verification, new.text, now):
                 return before, False
             if before is not None:
                 await store.change(tx, before.id, state="superseded", provider_ref=None)
-            if new.text is not None and row.data_key is not None:
-                of = verification.id.bytes + b"text"
-                shown = self._vault.seal_text(row.id, row.data_key, new.text, of)
-                verification = replace(verification, text_encrypted=shown)
             asked = self._asked(principal, verification, phone, new.address, peer)
             sent = await self._sender.send(tx, row, verification, phone, asked, now)
             await store.insert(tx, sent)
@@ -289,6 +258,49 @@ class Verifications:
         if old.phone_hash != row.phone_hash or profile.phone is None:
             raise _over("The customer has another phone now: start a new verification.")
         return profile.phone
+
+    def _new(
+        self,
+        principal: Principal,
+        row: customers.Row,
+        new: VerificationIn,
+        phone: str,
+        place: tuple[str | None, str | None],
+        now: datetime,
+    ) -> Verification:
+        """A verification before anything was sent, with the words that were shown if there are."""
+        verification_id, shown = uuid7(), None
+        if new.text is not None and row.data_key is not None:
+            of = verification_id.bytes + b"text"
+            shown = self._vault.seal_text(row.id, row.data_key, new.text, of)
+        channel, shop = place
+        return Verification(
+            id=verification_id,
+            customer_id=row.id,
+            purpose=new.purpose,
+            method=new.method,
+            state="open",
+            phone_hash=self._vault.phone_hash(phone),
+            phone_masked=mask_phone(phone),
+            phone_encrypted=None,
+            language=new.language or default_language(phone),
+            points=None if new.points is None else int(new.points),
+            code_mac=None,
+            provider_ref=None,
+            attempts=0,
+            max_attempts=most_attempts(new.method),
+            sends=0,
+            text_version=new.text_version or "",
+            text_encrypted=shown,
+            message_id=None,
+            channel=channel,
+            store=shop,
+            seller=new.seller,
+            author=principal.name,
+            created_at=now,
+            sent_at=now,
+            expires_at=now + LIFE,
+        )
 
     def _asked(
         self,

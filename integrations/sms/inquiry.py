@@ -44,7 +44,7 @@ WITH due AS MATERIALIZED (
 UPDATE billing.messages m SET ask_at = :again, asked = m.asked + 1
 FROM due JOIN billing.message_attempts a ON a.id = due.attempt_id
 WHERE m.id = due.id
-RETURNING m.id, m.status, m.asked, m.missing, m.purpose, m.phone_encrypted, m.text_encrypted,
+RETURNING m.id, m.status, m.asked, m.purpose, m.phone_encrypted, m.text_encrypted,
           a.id AS attempt, a.provider, a.number, a.provider_message_id, a.at
 """)
 ANYTHING: Final = """
@@ -78,13 +78,11 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """A message to be asked about, for the `asked`th time; `missing` times the answer was that it
-    never came."""
+    """A message to be asked about, for the `asked`th time."""
 
     id: UUID
     status: Status
     asked: int
-    missing: int
     purpose: str
     phone_encrypted: bytes | None
     text_encrypted: bytes | None
@@ -156,9 +154,10 @@ class Inquirer:
         if isinstance(answer, Missing) and question.status == "unknown":
             missing = await tx.scalar(_MISSING, {"id": question.id})
             if missing is not None and missing >= MISSING_TWICE:
-                await tx.execute(_REPEAT, {"id": question.id, "now": now})
-                await tx.execute(_LOST, {"attempt": question.attempt})
-                return
+                again = await tx.execute(_REPEAT, {"id": question.id, "now": now})
+                if again.rowcount:
+                    await tx.execute(_LOST, {"attempt": question.attempt})
+                    return
         delays = UNKNOWN if question.status == "unknown" else UNREPORTED
         if question.asked > len(delays):
             await tx.execute(_GIVE_UP, {"id": question.id, "now": now})

@@ -76,7 +76,7 @@ _AGAIN = text("""
 UPDATE billing.sms_webhooks SET next_at = :next_at, result = :result WHERE position = :position
 """)
 _QUESTION = text("""
-SELECT m.id, m.status, m.asked, m.missing, m.purpose, m.phone_encrypted, m.text_encrypted,
+SELECT m.id, m.status, m.asked, m.purpose, m.phone_encrypted, m.text_encrypted,
        a.id AS attempt, a.provider, a.number, a.provider_message_id, a.at
 FROM billing.messages m JOIN billing.message_attempts a ON a.message_id = m.id
 WHERE a.id = :attempt

@@ -133,6 +133,18 @@ async def test_a_phone_gets_so_many_codes_whatever_they_are_for(settings: Settin
         assert (await house.resend(verification)).status_code == 200
 
 
+async def test_a_store_sends_so_many_codes_whoever_sells_there(settings: Settings) -> None:
+    async with opened(settings, code_limits=limits("store=2/1h")) as house:
+        told = []
+        for number in range(3):
+            customer = await house.customer()
+            told.append(await house.start(customer["id"], store="s-codes", seller=f"s{number}"))
+        assert [one.status_code for one in told] == [201, 201, 429]
+        assert told[-1].json()["limit"] == "store"
+        elsewhere = await house.start((await house.customer())["id"])
+        assert elsewhere.status_code == 201
+
+
 async def test_an_address_of_ipv6_is_a_network_and_a_seller_no_identity(
     settings: Settings,
 ) -> None:

@@ -55,13 +55,14 @@ async def test_what_came_back_is_written_when_the_database_is_there_again(
     monkeypatch.setattr(sending, "LOOK_EVERY_S", 0.01)
     await house.add(smsru)
     smsru.faults = [None, [207]]
-    first, second = await house.enqueue(), await house.enqueue()
+    messages = [await house.enqueue(), await house.enqueue()]
     failing.away = 3
     await sender(house, failing).run(linger=False)
     assert failing.seen > 4
-    one = await house.get(first)
-    assert (one.status, one.provider_message_id) == ("accepted", smsru.sms[0].id)
-    assert [attempt.outcome for attempt in await house.history(second)] == ["rejected"]
+    tried = [(await house.history(one))[0] for one in messages]
+    assert sorted((one.outcome, one.provider_message_id) for one in tried) == [
+        ("accepted", smsru.sms[0].id), ("rejected", None),
+    ]  # fmt: skip
     assert len(smsru.sms) == 1
 
 
@@ -89,14 +90,18 @@ async def test_one_outcome_that_cannot_be_written_takes_no_other_with_it(
     """A provider's id that no text column takes: that message alone is unknown."""
     await house.add(gateway, rate_per_minute=600_000)
     await house.enqueue(text="first")
-    second = await house.enqueue(text="second")
+    await house.enqueue(text="second")
     gateway.ids = iter(["\0", 2])  # type: ignore[list-item]
     await house.send()
-    assert (await house.get(second)).status == "accepted"
-    await house.database.fetch("UPDATE billing.messages SET leased_until = '-infinity'")
+    query = "SELECT status FROM billing.messages ORDER BY status"
+    states = await house.database.fetch(query)
+    assert [row["status"] for row in states] == ["accepted", "queued"]
+    await house.database.fetch(
+        "UPDATE billing.messages SET leased_until = '-infinity' WHERE status = 'queued'"
+    )
     await house.send()
-    states = await house.database.fetch("SELECT status FROM billing.messages ORDER BY id")
-    assert [row["status"] for row in states] == ["unknown", "accepted"]
+    states = await house.database.fetch(query)
+    assert [row["status"] for row in states] == ["accepted", "unknown"]
     assert len(gateway.sms) == 2
 
 
