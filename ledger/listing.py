@@ -1,4 +1,4 @@
-"""The list of postings that every total drills down to, page by page.
+"""The list of postings in the order of a time, page by page: general ledgers, files.
 
 It selects by `ledger.selection`, as the totals do, so that a list and its total cannot disagree.
 The roll-ups tell how far to look for a page, so that a list over years does not sort years.
@@ -21,9 +21,6 @@ from ledger.sums import TIMEOUT_S, Snapshot, snapshot
 
 PostingKey = tuple[datetime, UUID, int, int]
 """Where a posting stands in the list: (time, customer, version, seq)."""
-
-WrittenKey = tuple[int, UUID, int, int]
-"""Where a posting stands by what was written first: (commit, customer, version, seq)."""
 
 _INSTANT: Final = timedelta(microseconds=1)
 _LAST: Final = (UUID(int=2**128 - 1), 2**63 - 1, 2**31 - 1)
@@ -78,7 +75,7 @@ async def _page(
     window: Window | None,
 ) -> list[asyncpg.Record]:
     terms = Terms()
-    conditions = [*terms.times(selection, "p"), *terms.others(selection, "p")]
+    conditions = terms.all(selection, "p")
     if after is not None:
         marks = ", ".join(terms.mark(value) for value in after)
         conditions.append(f"(p.{axis}, p.customer_id, p.version, p.seq) > ({marks})")
@@ -128,7 +125,7 @@ async def _window(
     if place is None:
         return None
     terms = Terms()
-    conditions = [*_days(selection, terms, place["zone"]), *terms.others(selection, "r")]
+    conditions = [*days_of(selection, terms, place["zone"]), *terms.others(selection, "r")]
     day = axis.replace("_at", "_day")
     if after is not None:
         zone = terms.mark(place["zone"])
@@ -162,7 +159,7 @@ WHERE before < {limit}::bigint
 """
 
 
-def _days(selection: Selection, terms: Terms, zone: str) -> list[str]:
+def days_of(selection: Selection, terms: Terms, zone: str) -> list[str]:
     """The bounds of a selection for cells: every day of which some part is asked for."""
     conditions = []
     for name, term in TIMES:
@@ -174,42 +171,3 @@ def _days(selection: Selection, terms: Terms, zone: str) -> list[str]:
                 f"r.{column} {at} ({terms.mark(bound)} AT TIME ZONE {terms.mark(zone)})::date"
             )
     return conditions
-
-
-_SETTLED: Final = f"(t.xid + 0 <= (SELECT ledger.horizon()) OR t.xid + 0 >= ({era.NEXT}))"
-"""Written when nothing older was under way any more, or in a server before a restore. `+ 0`: the
-index is for the order, not for these two bounds."""
-_PERIOD: Final = """
-WITH period AS MATERIALIZED (
-    SELECT min(xid + 0) AS first, max(xid + 0) AS last FROM ledger.transactions t {})
-"""
-"""Where in the journal a period lies: the planner would look for its first row from the journal's
-beginning, and for its last one until the end."""
-_WITHIN: Final = "t.xid BETWEEN (SELECT first FROM period) AND (SELECT last FROM period)"
-
-
-async def page_of_written(
-    connection: Snapshot, selection: Selection, limit: int, after: WrittenKey | None
-) -> list[asyncpg.Record]:
-    """Postings in the order they were written: rows of the commit's number and `LISTED`.
-
-    What might still be preceded by something that commits late is not listed yet: a page that
-    goes on after another misses nothing.
-    """
-    terms = Terms()
-    period = ""
-    conditions = [*terms.times(selection, "p"), *terms.others(selection, "p"), _SETTLED]
-    if selection.since is not None and selection.customer_id is None:
-        period = _PERIOD.format(all_of(terms.times(selection, "t")))
-        conditions.append(_WITHIN)
-    if after is not None:
-        marks = [terms.mark(value) for value in after]
-        conditions.append(f"t.xid >= {marks[0]}")
-        conditions.append(f"(t.xid, t.customer_id, t.version, p.seq) > ({', '.join(marks)})")
-    return await connection.fetch(
-        f"{period}SELECT t.xid, {LISTED} FROM ledger.postings p"
-        " JOIN ledger.transactions t ON t.customer_id = p.customer_id AND t.version = p.version"
-        f" {all_of(conditions)} ORDER BY t.xid, t.customer_id, t.version, p.seq LIMIT {limit:d}",
-        *terms.values,
-        timeout=TIMEOUT_S,
-    )

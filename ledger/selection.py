@@ -1,6 +1,6 @@
 """Which postings, and by what: the one filter of every list, total and report.
 
-`where` makes SQL of it over any relation with the columns of `ledger.postings`, so that a list,
+`Terms` makes SQL of it over any relation with the columns of `ledger.postings`, so that a list,
 its total and a roll-up cannot disagree.
 """
 
@@ -13,7 +13,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ledger.flows import CUSTOMER_ACCOUNTS, FLOWS, Account, Flow
+from ledger.flows import CUSTOMER_ACCOUNTS, FLOWS, Account, Flow, Kind
 
 Dimension = Literal["channel", "store", "product_group", "program", "program_version", "bucket"]
 DIMENSIONS: Final[tuple[Dimension, ...]] = get_args(Dimension)
@@ -66,6 +66,9 @@ class Selection(Struct, frozen=True, kw_only=True):
     known_at: datetime | None = None
     known_before: datetime | None = None
     account: Account | None = None
+    kind: Kind | None = None
+    debit: Account | None = None
+    credit: Account | None = None
     liability: bool = False
     movement: Movement | None = None
     customer_id: UUID | None = None
@@ -80,7 +83,17 @@ class Selection(Struct, frozen=True, kw_only=True):
     """A second list, such as a group and all that is below it."""
     program: Names | None = None
     program_version: int | None = None
+    """0: of those that have none."""
     bucket: Names | None = None
+    expires_from: datetime | None = None
+    expires_before: datetime | None = None
+    expires: bool | None = None
+    """False: only of points that live for ever. Expiry is no dimension of the roll-ups."""
+
+    @property
+    def of_expiry(self) -> bool:
+        """Whether it asks for more than a roll-up can be asked."""
+        return any(getattr(self, name) is not None for name, _ in _EXPIRY)
 
 
 TIMES: Final = (
@@ -93,8 +106,16 @@ TIMES: Final = (
 )
 _VALUES: Final = (
     ("account", "({p}.debit = {v} OR {p}.credit = {v})"),
+    ("kind", "{p}.kind = {v}"),
+    ("debit", "{p}.debit = {v}"),
+    ("credit", "{p}.credit = {v}"),
     ("customer_id", "{p}.customer_id = {v}"),
-    ("program_version", "{p}.program_version = {v}"),
+    ("program_version", "coalesce({p}.program_version, 0) = {v}"),
+)
+_EXPIRY: Final = (
+    ("expires_from", "{p}.expires_at >= {v}"),
+    ("expires_before", "{p}.expires_at < {v}"),
+    ("expires", "({p}.expires_at IS NOT NULL) = {v}"),
 )
 _LISTS: Final = (
     ("channel", "channel"),
@@ -121,21 +142,18 @@ class Terms:
         self.values.append(value)
         return f"${len(self.values)}"
 
+    def all(self, selection: Selection, p: str) -> list[str]:
+        """Everything, over postings themselves."""
+        expiry = self._those(_EXPIRY, selection, p)
+        return [*self.times(selection, p), *self.others(selection, p), *expiry]
+
     def times(self, selection: Selection, p: str) -> list[str]:
         """The bounds of both times."""
-        return [
-            term.format(p=p, v=self.mark(value))
-            for name, term in TIMES
-            if (value := getattr(selection, name)) is not None
-        ]
+        return self._those(TIMES, selection, p)
 
     def others(self, selection: Selection, p: str) -> list[str]:
-        """Everything but times: what a roll-up can be asked, too."""
-        terms = [
-            term.format(p=p, v=self.mark(value))
-            for name, term in _VALUES
-            if (value := getattr(selection, name)) is not None
-        ]
+        """What a roll-up can be asked, too: everything but times and expiry."""
+        terms = self._those(_VALUES, selection, p)
         for name, column in _LISTS:
             names: Names | None = getattr(selection, name)
             if names is not None:
@@ -150,6 +168,13 @@ class Terms:
             terms.append(f"({p}.kind, {p}.debit, {p}.credit) IN ({flows})")
         return terms
 
+    def _those(self, known: Iterable[tuple[str, str]], selection: Selection, p: str) -> list[str]:
+        return [
+            term.format(p=p, v=self.mark(value))
+            for name, term in known
+            if (value := getattr(selection, name)) is not None
+        ]
+
     def _any_of(self, column: str, names: Names) -> str:
         term = f"{column} = ANY({self.mark([one for one in names if one is not None])}::text[])"
         return f"({term} OR {column} IS NULL)" if None in names else term
@@ -159,9 +184,3 @@ def all_of(terms: Iterable[str]) -> str:
     """A WHERE clause of terms; empty when there is none."""
     joined = " AND ".join(terms)
     return f"WHERE {joined}" if joined else ""
-
-
-def where(selection: Selection, p: str = "p") -> tuple[str, list[Any]]:
-    """A WHERE clause over postings `p`, and its arguments."""
-    terms = Terms()
-    return all_of([*terms.times(selection, p), *terms.others(selection, p)]), terms.values

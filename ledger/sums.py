@@ -65,7 +65,8 @@ async def _query(
     connection: Snapshot, selection: Selection, by: Sequence[Dimension]
 ) -> tuple[str, list[Any]]:
     columns = ", ".join(("kind", "debit", "credit", *by))
-    rolled = None if selection.customer_id is not None else await _rolled(connection, selection)
+    raw = selection.customer_id is not None or selection.of_expiry
+    rolled = None if raw else await _rolled(connection, selection)
     terms = Terms()
     if rolled is None:
         source = _raw(selection, terms, columns)
@@ -78,7 +79,7 @@ async def _query(
 
 
 def _raw(selection: Selection, terms: Terms, columns: str) -> str:
-    clause = all_of([*terms.times(selection, "p"), *terms.others(selection, "p")])
+    clause = all_of(terms.all(selection, "p"))
     return f"SELECT {columns}, amount, 1 AS count FROM ledger.postings p {clause}"
 
 

@@ -254,6 +254,9 @@ rollups = Table(
     Column("bucket", Text, nullable=False),
     Column("amount", BigInteger, nullable=False),
     Column("count", BigInteger, nullable=False),
+    # Where in the journal its postings lie; to be relied on where `placed_xid` says so.
+    Column("first_xid", BigInteger),
+    Column("last_xid", BigInteger),
     Index(
         "rollups_cell_key",
         *("occurred_day", "recorded_day", "kind", "debit", "credit", "channel", "store"),
@@ -272,6 +275,8 @@ rollup_state = Table(
     Column("xid", BigInteger, nullable=False),
     Column("zone", Text),
     Column("moved_at", _TIME),
+    # As `xid` when whoever wrote the sums also wrote where they lie.
+    Column("placed_xid", BigInteger),
     CheckConstraint("one = 1", name="rollup_state_one_check"),
 )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from billing.adjustments.schemas import AdjustmentIn
 from billing.adjustments.service import PATH, Adjustments
-from billing.approvals.model import Approval, key_of, other_person
+from billing.approvals.model import Approval, TurnedDown, key_of
 from billing.approvals.posting import ask_first, post_approved, raise_refusal
 from billing.approvals.service import Approvals
 from billing.common.answer import Answer
@@ -53,9 +53,6 @@ class AdjustmentApprovals:
             content=content,
         )
 
-    def check(self, approval: Approval, principal: Principal) -> None:
-        other_person(approval, principal)
-
     async def approve(self, approval: Approval, principal: Principal) -> Any:
         raw = encode(approval.content)
         body: AdjustmentIn = decode_body(raw, AdjustmentIn)
@@ -64,5 +61,7 @@ class AdjustmentApprovals:
         raise_refusal(command)
         return await post_approved(self._ledger, approval, command)
 
-    async def rejected(self, approval: Approval, principal: Principal) -> None:
+    async def turned_down(
+        self, approval: Approval, state: TurnedDown, principal: Principal, reason: str | None
+    ) -> None:
         """Nothing was done."""

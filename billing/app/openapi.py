@@ -49,6 +49,8 @@ _DEMO_CODES = {
     "/v1/message-templates/{kind}/{language}": "ru",
     "/v1/sms-providers/{code}": "main",
     "/v1/receipts/{store}": "333",
+    "/v1/ledger/periods/{period}": "2026-01",
+    "/v1/ledger/revenue/{period}": "2026-01",
     "/v1/receipts/{store}/{number}": "0001-000123",
 }
 """What the demo chain has at an address, by the path up to the parameter."""

@@ -46,6 +46,7 @@ from billing.messages.sealing import MessageVault
 from billing.messages.service import Messages
 from billing.messages.templates import Templates
 from billing.operators.service import OperatorLog
+from billing.periods.foureyes import PeriodApprovals
 from billing.periods.service import Periods
 from billing.persons.service import Persons
 from billing.programs.book import ProgramBook
@@ -267,12 +268,14 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         database,
         directory,
         jobs,
-        approvals,
         clock,
         zone=settings.timezone,
         limit=settings.adjustment_approval_points,
     )
-    for kind in (adjustment_approvals, transfers, CampaignApprovals(campaigns), imports):
+    for kind in (
+        adjustment_approvals, transfers, CampaignApprovals(campaigns), imports,
+        PeriodApprovals(periods),
+    ):  # fmt: skip
         approvals.register(kind)
     return Services(
         settings=settings,

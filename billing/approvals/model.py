@@ -18,6 +18,7 @@ from billing.common.auth import Principal, Role
 from billing.common.errors import Conflict
 
 State = Literal["pending", "approved", "done", "failed", "rejected", "withdrawn"]
+TurnedDown = Literal["rejected", "withdrawn"]
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,31 +43,29 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Approvable(Protocol):
-    """What a feature registers for one kind of approval."""
+    """What a feature registers for one kind of approval. Whoever asked is kept from deciding
+    before it is called."""
 
     kind: str
     approvers: tuple[Role, ...]
     records_itself: bool
-    """Whether `approve` also writes the decision down, in its own transaction."""
-
-    def check(self, approval: Approval, principal: Principal) -> None:
-        """Raise Conflict when this key may not decide; `other_person` is the usual check."""
+    """Whether it also writes decisions down, in its own transaction: `store.decide_of`."""
 
     async def approve(self, approval: Approval, principal: Principal) -> Any:
         """Carry out what was asked for; what it returns is kept as the result. It may run again
         after a crash and must then do nothing more. Raises Problem when the state refuses."""
 
-    async def rejected(self, approval: Approval, principal: Principal) -> None:
-        """Told after somebody rejected it."""
+    async def turned_down(
+        self, approval: Approval, state: TurnedDown, principal: Principal, reason: str | None
+    ) -> None:
+        """Told after it was rejected or withdrawn; or to do so, when it records itself."""
 
 
-def other_person(approval: Approval, principal: Principal) -> None:
-    """Raise Conflict when the key, or one of the same name, asked for it."""
-    if approval.asked_key == principal.key_id or approval.asked_by == principal.name:
-        raise Conflict(
-            "own_approval",
-            "Whoever asks for something does not approve it; ask somebody with another key.",
-        )
+def own_approval() -> Conflict:
+    return Conflict(
+        "own_approval",
+        "Whoever asks for something does not approve it, with no key of theirs; ask somebody else.",
+    )
 
 
 def must_be(approval: Approval, *states: State) -> None:

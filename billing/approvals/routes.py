@@ -26,7 +26,10 @@ _TAG = "Approvals"
 _ONE = "/v1/approvals/{id}"
 _READERS: tuple[Role, ...] = ("marketer", "finance", "admin")
 _DECIDERS: tuple[Role, ...] = ("finance", "admin")
-_CONFLICTS = ("approval_state", "own_approval", "campaign_own_approval")
+_CONFLICTS = (
+    "approval_state", "own_approval", "campaign_own_approval", "period_no_request",
+    "period_not_last",
+)  # fmt: skip
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = timedelta(microseconds=1)
 

@@ -11,7 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from billing.approvals import store
-from billing.approvals.model import Approvable, Approval, must_be
+from billing.approvals.model import Approvable, Approval, TurnedDown, must_be, own_approval
+from billing.approvals.people import had_a_hand
 from billing.approvals.store import Asked
 from billing.common.auth import Principal
 from billing.common.db import Database
@@ -89,23 +90,27 @@ class Approvals:
     async def reject(self, approval_id: UUID, reason: str, principal: Principal) -> Approval:
         """Say no, with a reason. Raises NotFound, Forbidden, Conflict."""
         approval = await self._decidable(approval_id, principal)
-        async with self._database.transaction() as tx:
-            must_be(await self._locked(tx, approval_id), "pending")
-            await store.decide(tx, approval_id, "rejected", principal, self._clock(), reason)
-        await self._kinds[approval.kind].rejected(approval, principal)
-        return await self.read(approval_id)
+        return await self._turn_down(approval, "rejected", principal, reason)
 
     async def withdraw(self, approval_id: UUID, principal: Principal) -> Approval:
         """Take back what one asked for oneself. Raises NotFound, Conflict."""
-        async with self._database.transaction() as tx:
-            approval = await self._locked(tx, approval_id)
-            must_be(approval, "pending")
-            if approval.asked_key != principal.key_id:
-                raise Conflict("own_approval", "Only who asked withdraws; others may reject.")
-            await store.decide(tx, approval_id, "withdrawn", principal, self._clock())
-        if (kind := self._kinds.get(approval.kind)) is not None:
-            await kind.rejected(approval, principal)
-        return await self.read(approval_id)
+        approval = await self.read(approval_id)
+        if not await self._asked(approval, principal):
+            raise Conflict("own_approval", "Only who asked withdraws; others may reject.")
+        return await self._turn_down(approval, "withdrawn", principal, None)
+
+    async def _turn_down(
+        self, approval: Approval, state: TurnedDown, principal: Principal, reason: str | None
+    ) -> Approval:
+        must_be(approval, "pending")
+        kind = self._kinds.get(approval.kind)
+        if kind is None or not kind.records_itself:
+            async with self._database.transaction() as tx:
+                must_be(await self._locked(tx, approval.id), "pending")
+                await store.decide(tx, approval.id, state, principal, self._clock(), reason)
+        if kind is not None:
+            await kind.turned_down(approval, state, principal, reason)
+        return await self.read(approval.id)
 
     async def _carry_out(self, kind: Approvable, approval: Approval, principal: Principal) -> None:
         try:
@@ -127,8 +132,12 @@ class Approvals:
             raise Conflict("approval_state", f"Nobody here carries out a {approval.kind}.")
         principal.covers(None, None)
         principal.require(*kind.approvers)
-        kind.check(approval, principal)
+        if await self._asked(approval, principal):
+            raise own_approval()
         return approval
+
+    async def _asked(self, approval: Approval, principal: Principal) -> bool:
+        return await had_a_hand(self._database, principal, [approval.asked_key], approval.asked_by)
 
     async def _locked(self, tx: Any, approval_id: UUID) -> Approval:
         approval = await store.lock(tx, approval_id)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billing.approvals.model import Approval, State
 from billing.common.auth import Principal
 from billing.common.db import Database
+from billing.common.errors import Conflict
 from billing.common.wire import encode
 
 _FIELDS = (
@@ -36,8 +37,10 @@ WHERE id = :id
 """)
 _DECIDE_OF = text("""
 UPDATE billing.approvals
-SET state = :state, decided_by = :decided_by, decided_key = :decided_key, decided_at = :decided_at
+SET state = :state, decided_by = :decided_by, decided_key = :decided_key,
+    decided_at = :decided_at, reason = :reason
 WHERE kind = :kind AND subject = :subject AND state = 'pending'
+  AND (CAST(:only AS uuid) IS NULL OR id = :only)
 """)
 _CLOSE = text("""
 UPDATE billing.approvals SET state = :state, result = CAST(:result AS jsonb), error = :error
@@ -102,11 +105,24 @@ async def decide(
 
 
 async def decide_of(
-    tx: AsyncConnection, kind: str, subject: str, state: State, principal: Principal, now: datetime
+    tx: AsyncConnection,
+    kind: str,
+    subject: str,
+    state: State,
+    principal: Principal,
+    now: datetime,
+    *,
+    only: UUID | None = None,
+    reason: str | None = None,
 ) -> None:
-    """Decide what waits for a subject, if anything does: for a feature that knows by itself."""
-    values = {"kind": kind, "subject": subject, "state": state}
-    await tx.execute(_DECIDE_OF, values | _decider(principal, now))
+    """Decide what waits for a subject, if anything does: for a feature that knows by itself.
+
+    With `only`, that approval and no later one: raises Conflict when it waits no more.
+    """
+    values = {"kind": kind, "subject": subject, "state": state, "only": only, "reason": reason}
+    found = await tx.execute(_DECIDE_OF, values | _decider(principal, now))
+    if only is not None and found.rowcount == 0:
+        raise Conflict("approval_state", f"Approval {only} was decided meanwhile; read it again.")
 
 
 async def close(

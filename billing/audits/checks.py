@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+from billing.audits.store import DIFFERENT
+from billing.periods.checking import changed_months
 from ledger.findings import Finding
 from ledger.load import Connection
 
@@ -21,12 +23,13 @@ class Asked(msgspec.Struct, frozen=True):
 
 class Check(msgspec.Struct, frozen=True):
     """One query of rows (customer_id, which). `$1` is the time. A warning is not wrong, but waits
-    for a person."""
+    for a person. `whole`: it looks at all there is, and is for audits that do."""
 
     what: str
     detail: str
     sql: str
     warning: bool = False
+    whole: bool = False
 
 
 ByHand = Callable[[Connection, Asked], Awaitable[list[Finding]]]
@@ -42,6 +45,7 @@ WHERE $1::timestamptz IS NOT NULL AND NOT EXISTS (
     SELECT FROM ledger.transactions t WHERE t.id = r.id AND t.customer_id = r.customer_id)
 """,
     ),
+    Check("rollup", "is not the sum of its postings", DIFFERENT, whole=True),
     Check(
         "hold",
         "is over for more than an hour, and nobody has closed it",
@@ -88,10 +92,15 @@ async def run_checks(
     """What is wrong, and what is only late: at most 100 rows of each."""
     wrong: list[Finding] = []
     late: list[Finding] = []
+    whole = asked.after_commit < 0
     for check in CHECKS:
+        if check.whole and not whole:
+            continue
         rows = await connection.fetch(f"{check.sql} LIMIT 100", asked.now)
         found = [Finding(check.what, row[0], row[1], check.detail) for row in rows]
         (late if check.warning else wrong).extend(found)
+    if whole:
+        wrong += await changed_months(connection)
     for ask in by_hand:
         late += await ask(connection, asked)
     return wrong, late

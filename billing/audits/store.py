@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.audits.model import MAX_KEPT, AuditReport, KeptAudit
 from billing.common.db import Database
+from ledger.rollups import CELL
+from ledger.seals import era
 
 _FIELDS = "id, scope, started_at, finished_at, clean, report::text AS report"
 _LAST = f"SELECT {_FIELDS} FROM billing.audits ORDER BY started_at DESC LIMIT 1"
@@ -81,3 +83,31 @@ def _one(rows: list[asyncpg.Record]) -> KeptAudit | None:
     values = dict(rows[0])
     stored = msgspec.json.decode(values.pop("report"), type=_Stored)
     return KeptAudit(**values, findings=stored.count, report=stored.report)
+
+
+_OF_POSTINGS: Final = ", ".join(f"p.{name}" for name in CELL.split(", "))
+_PLACES: Final = ", ".join(str(at) for at in range(1, 12))
+
+DIFFERENT: Final = f"""
+WITH place AS MATERIALIZED (
+    SELECT xid, zone FROM ledger.rollup_state
+    WHERE $1::timestamptz IS NOT NULL AND zone IS NOT NULL AND xid <= ({era.NEXT})
+)
+SELECT NULL::uuid, concat_ws(' ', 'happened', occurred_day, 'recorded', recorded_day, kind, debit,
+                             credit, bucket, program, channel, store, product_group)
+FROM (
+    SELECT occurred_day, recorded_day, {CELL}, amount, count FROM ledger.rollups, place
+    UNION ALL
+    SELECT (p.occurred_at AT TIME ZONE zone)::date, (p.recorded_at AT TIME ZONE zone)::date,
+           {_OF_POSTINGS}, -sum(p.amount), -count(*)
+    FROM ledger.postings p, place GROUP BY {_PLACES}
+    UNION ALL
+    SELECT (p.occurred_at AT TIME ZONE zone)::date, (p.recorded_at AT TIME ZONE zone)::date,
+           {_OF_POSTINGS}, sum(p.amount), count(*)
+    FROM place JOIN ledger.transactions t ON t.xid >= place.xid
+    JOIN ledger.postings p ON p.customer_id = t.customer_id AND p.version = t.version
+    GROUP BY {_PLACES}
+) AS sides
+GROUP BY occurred_day, recorded_day, {CELL} HAVING sum(amount) <> 0 OR sum(count) <> 0
+"""
+"""Cells that are not the sum of their postings; of what is not summed up yet there is no cell."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing.approvals.model import Approval
+from billing.approvals.model import Approval, TurnedDown
 from billing.campaigns.service import Campaigns
 from billing.common.auth import Principal, Role
 
@@ -20,12 +20,13 @@ class CampaignApprovals:
     def __init__(self, campaigns: Campaigns) -> None:
         self._campaigns = campaigns
 
-    def check(self, approval: Approval, principal: Principal) -> None:
-        """`Campaigns.approve` looks at all who had a hand in it."""
-
     async def approve(self, approval: Approval, principal: Principal) -> Any:
-        await self._campaigns.approve(approval.subject, principal)
+        await self._campaigns.approve(approval.subject, principal, approval=approval.id)
 
-    async def rejected(self, approval: Approval, principal: Principal) -> None:
+    async def turned_down(
+        self, approval: Approval, state: TurnedDown, principal: Principal, reason: str | None
+    ) -> None:
         """A draft again: whoever wrote it may change it."""
-        await self._campaigns.withdraw(approval.subject, principal)
+        await self._campaigns.withdraw(
+            approval.subject, principal, approval=approval.id, state=state, reason=reason
+        )

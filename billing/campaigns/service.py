@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.approvals import store as approvals
+from billing.approvals.model import TurnedDown
+from billing.approvals.people import had_a_hand
 from billing.campaigns import store
 from billing.campaigns.approval import Approval
 from billing.campaigns.definition import (
@@ -157,14 +160,17 @@ class Campaigns:
         self._wake()
         return await self.read(code, principal)
 
-    async def approve(self, code: str, principal: Principal) -> Campaign:
-        """Let it run, by somebody who had no hand in it."""
+    async def approve(
+        self, code: str, principal: Principal, *, approval: UUID | None = None
+    ) -> Campaign:
+        """Let it run, by somebody who had no hand in it, with none of their keys. `approval`: the
+        one that is meant, and no other."""
         async with self._acting(code, "approve", principal) as (tx, campaign):
-            if principal.key_id in campaign.hands:
+            if await had_a_hand(self._database, principal, campaign.hands):
                 raise Conflict(
                     "campaign_own_approval",
                     "Whoever wrote, changed or submitted a campaign does not approve it; ask "
-                    "somebody with another key.",
+                    "somebody else, with another key.",
                 )
             terms = compile_terms(code, read(campaign.definition), self._zone)
             first = await self._first_run(terms)
@@ -172,12 +178,23 @@ class Campaigns:
                 tx, code, state="scheduled", approved_by=principal.name,
                 approved_at=self._clock(), next_run_at=first,
             )  # fmt: skip
-            await approvals.decide_of(tx, _KIND, code, "done", principal, self._clock())
+            await approvals.decide_of(
+                tx, _KIND, code, "done", principal, self._clock(), only=approval
+            )
         self._wake()
         return await self.read(code, principal)
 
-    async def withdraw(self, code: str, principal: Principal) -> Campaign:
-        """Back to a draft, as long as it has not run."""
+    async def withdraw(
+        self,
+        code: str,
+        principal: Principal,
+        *,
+        approval: UUID | None = None,
+        state: TurnedDown = "withdrawn",
+        reason: str | None = None,
+    ) -> Campaign:
+        """Back to a draft, as long as it has not run. `approval`: the one that is turned down, and
+        how, and why."""
         async with self._acting(code, "withdraw", principal) as (tx, campaign):
             if campaign.state == "scheduled" and await store.newest_run(tx, code) is not None:
                 raise Conflict(
@@ -189,7 +206,9 @@ class Campaigns:
                 tx, code, state="draft", next_run_at=None, submitted_by=None, submitted_at=None,
                 approved_by=None, approved_at=None, allowance=None,
             )  # fmt: skip
-            await approvals.decide_of(tx, _KIND, code, "withdrawn", principal, self._clock())
+            await approvals.decide_of(
+                tx, _KIND, code, state, principal, self._clock(), only=approval, reason=reason
+            )
         return await self.read(code, principal)
 
     async def pause(self, code: str, principal: Principal) -> Campaign:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Literal, Protocol
 from uuid import UUID
 
@@ -23,13 +24,20 @@ ROLES: dict[Role, str] = {
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """An API key as the rest of the code sees it. `channel` and `store` are its bindings."""
+    """An API key as the rest of the code sees it. `channel` and `store` are its bindings; `owner`
+    is the person it belongs to, when that was said."""
 
     key_id: UUID
     name: str
     role: Role
     channel: str | None = None
     store: str | None = None
+    owner: str | None = None
+
+    @property
+    def person(self) -> str:
+        """Who it is where a second person is asked for."""
+        return person_of(self.owner, self.name)
 
     def require(self, *roles: Role) -> None:
         """Raise Forbidden unless the key has one of `roles`."""
@@ -67,6 +75,11 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
                 f"leave `{kind}` out or use a key of that {kind}."
             )
         return named if bound is None else bound
+
+
+def person_of(owner: str | None, name: str) -> str:
+    """The person behind a key: its owner, or else its name; spelling apart."""
+    return " ".join(unicodedata.normalize("NFKC", owner or name).split()).casefold()
 
 
 class Authenticator(Protocol):

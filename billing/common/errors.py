@@ -105,7 +105,6 @@ CONFLICTS = {
     "period_not_closed": "The period is not closed",
     "period_not_last": "A later period is to be reopened first",
     "period_no_request": "Nobody asked for the period to be reopened",
-    "period_own_approval": "A period is reopened by somebody else",
     "not_reversible": "This transaction cannot be reversed",
     "already_reversed": "This transaction is already reversed",
     "points_already_spent": "The points are already spent",

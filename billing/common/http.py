@@ -235,7 +235,7 @@ def _runner(
     limit = declared.raw_bytes or runtime.max_body_bytes
     read = read_raw if declared.raw_bytes else partial(read_body, ndjson=declared.ndjson)
     keys, services = runtime.authenticator, runtime.services
-    operators = runtime.operators if _is_logged(declared) else None
+    operators = runtime.operators if is_logged(declared) else None
     reader = _reader_of(declared, runtime.readers)
     name = f"{declared.method} {declared.path}"
     may, body_type, query_type = declared.may, declared.body, declared.query
@@ -313,7 +313,7 @@ _TILL_ALIKE = frozenset(("/v1/quotes",))
 """What moves nothing, and is asked as often as a till asks."""
 
 
-def _is_logged(declared: Operation) -> bool:
+def is_logged(declared: Operation) -> bool:
     """What changes something, unless it is a till's: that stands in the ledger, with its key."""
     if declared.method == "GET" or declared.may is None or declared.path in _TILL_ALIKE:
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
@@ -42,6 +43,24 @@ class CodeOrNone(str):
         return cls("") if value == "" else cls(Code.from_wire(value))
 
 
+class VersionOrNone(int):
+    """A version of a program, or 0: what is of none."""
+
+    __slots__ = ()
+    SCHEMA: ClassVar[Schema] = {
+        "type": "string",
+        "pattern": "^([1-9][0-9]{0,8})?$",
+        "description": "Empty: only what has none.",
+        "examples": ["1"],
+    }
+
+    @classmethod
+    def from_wire(cls, value: object) -> Self:
+        if not isinstance(value, str) or not re.fullmatch(cls.SCHEMA["pattern"], value):
+            raise ValueError("must be a whole number from 1 on, or empty")
+        return cls(value or 0)
+
+
 class Filters(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Which postings; what is left out does not restrict, what is empty asks for those that have
     none. Shared by every list, total and report."""
@@ -56,7 +75,7 @@ class Filters(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         msgspec.Meta(description="A product group and all groups below it."),
     ] = None
     program: CodeOrNone | None = None
-    program_version: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] | None = None
+    program_version: VersionOrNone | None = None
     bucket: Bucket | None = None
     known_at: Annotated[
         QueryInstant | None,
@@ -207,7 +226,7 @@ def _in_words(value: Any) -> str:
         return value.isoformat()
     if isinstance(value, Amount):
         return format_amount(value)
-    return str(value) or "(none)"
+    return str(value or "") or "(none)"
 
 
 def _names(code: str | None) -> Names | None:

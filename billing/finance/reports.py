@@ -33,6 +33,7 @@ from billing.finance.schemas import (
     AgeingQuery,
     EntriesQuery,
     LiabilityQuery,
+    PostingsQuery,
     ProgramsQuery,
     TrialBalanceQuery,
 )
@@ -216,9 +217,20 @@ class Reports:
             chunks=chunks(),
         )
 
-    def selection(self, query: PeriodFilters, principal: Principal, **more: Any) -> Selection:
-        """The filter of a list, as that of its totals."""
-        return self._selection(query, principal, **more)
+    def listed(self, query: PostingsQuery, principal: Principal) -> Selection:
+        """The filter of a list: that of its totals, and what narrows it to one of their figures."""
+        return self._selection(
+            query,
+            principal,
+            account=query.account,
+            movement=query.movement,
+            kind=query.kind,
+            debit=query.debit,
+            credit=query.credit,
+            expires_from=query.expires_from,
+            expires_before=query.expires_to,
+            expires=False if query.expires == "never" else None,
+        )
 
     def _selection(self, query: PeriodFilters, principal: Principal, **more: Any) -> Selection:
         return selection_of(query, principal, self._catalog, **more)

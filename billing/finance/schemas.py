@@ -9,10 +9,10 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from billing.balances.schemas import BIGGEST
+from billing.balances.schemas import BIGGEST, QueryInstant
 from billing.common.wire import MAX_PAGE, Amount
 from billing.finance.query import Dimension, FileQuery, ReportQuery
-from ledger.flows import Account
+from ledger.flows import Account, Kind
 from ledger.selection import Movement, TimeAxis
 
 _LATEST_US = 10**16
@@ -22,7 +22,7 @@ _POSTING: tuple[Any, ...] = (
     Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)],
 )
 CURSOR_KEY: tuple[Any, ...] = (Annotated[int, msgspec.Meta(ge=0, le=BIGGEST)], *_POSTING)
-"""Where a posting stands: `ledger.listing.WrittenKey`."""
+"""Where a posting stands: `ledger.written.WrittenKey`."""
 ENTRY_KEY: tuple[Any, ...] = (
     Annotated[int, msgspec.Meta(ge=0, le=_LATEST_US)],
     *_POSTING,
@@ -69,10 +69,18 @@ _LIMIT = Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)]
 
 
 class PostingsQuery(FileQuery, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}):
-    """`movement`: only what that column of the roll-forward adds up."""
+    """What narrows a list to one figure of a report: `movement`, a column of the roll-forward;
+    `kind`, a column of programs; `debit` and `credit`, a flow; `expires_from` (inclusive) and
+    `expires_to` (exclusive), or `expires=never`, a row of the ageing."""
 
     account: Account | None = None
     movement: Movement | None = None
+    kind: Kind | None = None
+    debit: Account | None = None
+    credit: Account | None = None
+    expires_from: QueryInstant | None = None
+    expires_to: QueryInstant | None = None
+    expires: Literal["never"] | None = None
     limit: _LIMIT = 100
     cursor: str | None = None
 
@@ -88,7 +96,9 @@ class EntriesQuery(FileQuery, forbid_unknown_fields=True, kw_only=True, rename={
 class _RowOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A dimension is there when it was asked for; null: the postings have none.
 
-    `postings` lists what the row adds up: a path with a query. Totals have neither.
+    `postings` lists what the row adds up, a path with a query; where a period begins,
+    `opening_postings` and `closing_postings` what is owed at its ends. Those of totals list what
+    all rows add up.
     """
 
     channel: str | UnsetType | None = UNSET
@@ -98,7 +108,9 @@ class _RowOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     program: str | UnsetType | None = UNSET
     program_version: int | UnsetType | None = UNSET
     bucket: str | UnsetType | None = UNSET
-    postings: str | UnsetType = UNSET
+    postings: str
+    opening_postings: str | UnsetType = UNSET
+    closing_postings: str | UnsetType = UNSET
 
 
 class TrialRowOut(_RowOut, forbid_unknown_fields=True, kw_only=True):
@@ -113,6 +125,7 @@ class TrialRowOut(_RowOut, forbid_unknown_fields=True, kw_only=True):
 class TrialTotalsOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     debit: str
     credit: str
+    postings: str
 
 
 class LiabilityRowOut(_RowOut, forbid_unknown_fields=True, kw_only=True):
@@ -120,7 +133,8 @@ class LiabilityRowOut(_RowOut, forbid_unknown_fields=True, kw_only=True):
 
     `accrued` is net of what returned goods took back, `redeemed` of what they restored;
     `activated` became available and moved nothing. available + deferred + held + debt = closing;
-    a debt has a minus. Add `&movement=` and a column's name to `postings` for what it adds up.
+    a debt has a minus. Add `&movement=` and a column's name to `postings` for what it adds up;
+    `opening_postings` and `closing_postings` add up to `opening` and `closing`.
     """
 
     opening: str
@@ -140,7 +154,9 @@ class LiabilityRowOut(_RowOut, forbid_unknown_fields=True, kw_only=True):
 class ProgramRowOut(_RowOut, forbid_unknown_fields=True, kw_only=True):
     """In points: what was given in the period and what became of it, and what is `outstanding` at
     its end; in money: what the redeemed ones cost, and what the outstanding ones are worth.
-    `redemption_rate`: redeemed over issued, both net; null when nothing was issued."""
+    `redemption_rate`: redeemed over issued, both net; null when nothing was issued. `&kind=` after
+    `postings`: `accrue` issued, `revoke` revoked, `redeem` and `capture` redeemed, `restore`
+    restored, `expire` expired, `transfer` transferred, the others adjusted."""
 
     issued: str
     revoked: str

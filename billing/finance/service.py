@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -18,23 +16,24 @@ from billing.common.errors import NotFound
 from billing.common.money import format_amount
 from billing.common.wire import encode_cursor, page
 from billing.finance import store
+from billing.finance.behind import behind
 from billing.finance.entries import entries, opening_balance
 from billing.finance.files import MEDIA_TYPES, write_file
 from billing.finance.model import listed_posting, local, whole_transaction
-from billing.finance.query import DIMENSIONS, PeriodFilters, ReportQuery, opening_of
+from billing.finance.query import ReportQuery, opening_of
 from billing.finance.reports import Reports
 from billing.finance.schemas import EntriesQuery, PostingsQuery, TransactionOut
 from billing.finance.table import Table, document
 from ledger import reads
-from ledger.listing import PostingKey, WrittenKey, page_of_written
+from ledger.listing import PostingKey
 from ledger.model import Transaction
-from ledger.selection import Movement, Selection
+from ledger.selection import Selection
 from ledger.service import Ledger
 from ledger.sums import snapshot
+from ledger.written import WrittenKey, page_of_written
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = timedelta(microseconds=1)
-_POSTINGS = "/v1/ledger/postings"
 
 
 async def answer_report(table: Table, query: ReportQuery, zone: ZoneInfo) -> Answer:
@@ -44,8 +43,7 @@ async def answer_report(table: Table, query: ReportQuery, zone: ZoneInfo) -> Ans
     rows = [row async for chunk in table.chunks for row in chunk]
     names = [column.name for column in table.columns]
     made = [
-        {**document(row, table.columns, zone), "postings": _behind(query, names, row)}
-        for row in rows
+        {**document(row, table.columns, zone), **behind(query, names, row, zone)} for row in rows
     ]
     return Answer.json(
         {
@@ -57,7 +55,7 @@ async def answer_report(table: Table, query: ReportQuery, zone: ZoneInfo) -> Ans
             "filters": _others(table),
             "by": list(query.dimensions()),
             "rows": made,
-            "totals": _totals(table),
+            "totals": {**_totals(table), **behind(query, (), (), zone)},
         }
     )
 
@@ -99,27 +97,6 @@ async def answer_file(table: Table, kind: str, zone: ZoneInfo) -> Answer:
     return FileAnswer(file, MEDIA_TYPES[kind], f"{table.report}.{kind}")
 
 
-def _behind(query: ReportQuery, names: Sequence[str], row: Sequence[Any]) -> str:
-    """The list of what a row adds up: the query's filter, and the row's own dimensions."""
-    given: dict[str, Any] = {
-        name.rstrip("_"): value
-        for name in PeriodFilters.__struct_fields__
-        if (value := getattr(query, name)) is not None
-    }
-    for name, value in zip(names, row, strict=True):
-        if name in DIMENSIONS:
-            given[name] = "" if value is None else value
-        elif name == "account":
-            given[name] = value
-    if given["time"] == "occurred_at":
-        del given["time"]
-    return f"{_POSTINGS}?{urlencode({name: _plain(value) for name, value in given.items()})}"
-
-
-def _plain(value: Any) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
 async def list_postings(
     reports: Reports,
     ledger: Ledger,
@@ -128,8 +105,7 @@ async def list_postings(
     after: WrittenKey | None,
 ) -> Answer:
     """A page of postings in the order they were written; or all of them, as a file."""
-    movement: Movement | None = query.movement
-    selection = reports.selection(query, principal, account=query.account, movement=movement)
+    selection = reports.listed(query, principal)
     if query.format != "json":
         return await answer_file(
             reports.postings(query, selection, principal), query.format, reports.zone

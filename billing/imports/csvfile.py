@@ -14,13 +14,17 @@ from billing.common.money import parse_amount
 from billing.common.wire import Code, Instant
 from billing.customers.schemas import CustomerRef
 from billing.imports.model import Lot, Owner, Reject, source_of
+from billing.imports.seen import Seen
 from ledger.flows import Bucket
 
 NAMES: Final = ("customer_id", "phone", "card", "external_id")
 COLUMNS: Final = (
     *NAMES, "points", "bucket", "earned_at", "available_from", "expires_at", "reference", "name",
 )  # fmt: skip
+OF_REJECTS: Final = ("line", "reason")
+"""Columns of a file of rejects, so that it can be put right and read as it is."""
 MAX_CELL: Final = 200
+TWICE: Final = "reference stands in the file twice"
 _BUCKETS: Final[dict[str, Bucket]] = {"base": "base", "promo": "promo"}
 _REFERENCE = re.compile(r"[^\s\x00-\x1f\x7f]{1,100}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -37,7 +41,7 @@ def check_name(name: str) -> str:
 def check_columns(cells: Sequence[str]) -> tuple[str, ...]:
     """The header's columns. Raises ValidationFailed for what cannot be understood."""
     columns = tuple(cell.strip().lstrip("\ufeff").lower() for cell in cells)
-    unknown = [one for one in columns if one not in COLUMNS]
+    unknown = [one for one in columns if one not in (*COLUMNS, *OF_REJECTS)]
     if unknown:
         raise ValidationFailed.at(
             "/csv", f"has the unknown column {unknown[0][:40]!r}; known are {', '.join(COLUMNS)}"
@@ -59,7 +63,7 @@ class Reader:
         self._columns = columns
         self._zone = zone
         self._now = now
-        self._seen: set[str] = set()
+        self._seen = Seen()
 
     def points(self, cells: Sequence[str]) -> int:
         """What a line adds to the control total, right or not: 0 when it cannot be read."""
@@ -113,9 +117,8 @@ class Reader:
             return None
         if not _REFERENCE.fullmatch(reference):
             raise ValueError("reference must have 1 to 100 visible characters")
-        if reference in self._seen:
-            raise ValueError(f"reference {reference!r} stands in the file twice")
-        self._seen.add(reference)
+        if not self._seen.add(reference):
+            raise ValueError(TWICE)
         return reference
 
     def _moment(
@@ -170,5 +173,8 @@ def _owner(row: dict[str, str]) -> Owner:
         except ValueError:
             raise ValueError("customer_id must be a UUID") from None
     if name == "card":
-        return Owner(CustomerRef(card=Code.from_wire(value)), None, row.get("name"))
+        try:
+            return Owner(CustomerRef(card=Code.from_wire(value)), None, row.get("name"))
+        except ValueError as error:
+            raise ValueError(f"card {error}") from None
     return Owner(CustomerRef(phone=value), None, row.get("name"))

@@ -14,6 +14,7 @@ from billing.customers.directory import CustomerDirectory
 from billing.customers.schemas import CustomerIn
 from billing.customers.service import Customers
 from billing.imports.model import Lot, Owned, Owner, Reject, Totals
+from billing.imports.seen import Seen
 
 AT_ONCE: Final = 16
 """Customers registered side by side: each is a transaction of its own."""
@@ -57,7 +58,7 @@ class Matcher:
         self._database = database
         self._directory = directory
         self._registrar = registrar
-        self._unknown: set[str] = set()
+        self._unknown = Seen()
 
     async def match(
         self, lots: Sequence[Lot], totals: Totals, *, dry: bool
@@ -116,8 +117,9 @@ class Matcher:
             if lot.owner.ref is not None and lot.owner.ref.phone is not None:
                 by_phone.setdefault(lot.owner.ref.phone, []).append(lot)
         if dry:
-            self._unknown |= by_phone.keys()
-            totals.unknown = len(self._unknown)
+            for phone in by_phone:
+                self._unknown.add(phone)
+            totals.unknown = self._unknown.count
             return {lot.line: UUID(int=0) for group in by_phone.values() for lot in group}
         groups = iter(by_phone.values())
 

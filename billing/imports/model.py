@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -15,6 +14,8 @@ from billing.customers.schemas import CustomerRef
 from ledger.flows import Bucket
 
 MAX_REJECTS_SHOWN: Final = 100
+MAX_REASONS: Final = 100
+OTHERS: Final = "other reasons"
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -78,7 +79,9 @@ class Totals(msgspec.Struct):
 
     def reject(self, reason: str, number: int = 1) -> None:
         self.rejected += number
-        self.reasons = dict(Counter(self.reasons) + Counter({reason: number}))
+        if reason not in self.reasons and len(self.reasons) >= MAX_REASONS:
+            reason = OTHERS
+        self.reasons[reason] = self.reasons.get(reason, 0) + number
 
 
 class Control(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ GROUP: Final = 1000
 ATTEMPTS: Final = 6
 PAUSE_S: Final = 0.3
 TIMEOUT_S: Final = 120.0
-MAX_ERROR: Final = 300
+MAX_ERROR: Final = 200
 
 log = structlog.stdlib.get_logger(__name__)
 

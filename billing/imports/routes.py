@@ -47,7 +47,8 @@ async def read_import(call: Call) -> Answer:
 
 @operation(
     "POST", f"{_ONE}/rows", summary="Upload lines of the file", tag=_TAG, may=("admin",),
-    body=RowsIn, answers={200: UploadedOut}, conflicts=("import_closed",), patience_s=30,
+    body=RowsIn, answers={200: UploadedOut},
+    conflicts=("import_closed", "approval_pending"), patience_s=30,
     examples={"one line": {"first_line": 2, "csv": _CSV}},
 )  # fmt: skip
 async def upload_rows(call: Call[RowsIn]) -> Answer:

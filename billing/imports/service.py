@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import csv
+import io
+from itertools import islice
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing.approvals.model import Approval, other_person
-from billing.approvals.service import Approvals
+from billing.approvals import store as approvals
+from billing.approvals.model import Approval, TurnedDown
 from billing.common.auth import Principal, Role
 from billing.common.db import Database
 from billing.common.errors import Conflict, NotFound, ValidationFailed
@@ -20,6 +22,7 @@ from billing.imports import store
 from billing.imports.csvfile import Reader, check_columns
 from billing.imports.matching import Matcher
 from billing.imports.model import MAX_REJECTS_SHOWN, Control, Lot, Reject, Totals
+from billing.imports.reading import records
 from billing.imports.schemas import (
     MAX_LINES,
     BalanceImportOut,
@@ -33,7 +36,6 @@ from billing.imports.schemas import (
 )
 from billing.imports.store import Import
 from billing.imports.worker import KIND, Parameters
-from billing.jobs.model import Job
 from billing.jobs.service import Jobs
 from ledger.group import Clock
 from ledger.ids import uuid7
@@ -52,7 +54,6 @@ class Imports:
         database: Database,
         directory: CustomerDirectory,
         jobs: Jobs,
-        approvals: Approvals,
         clock: Clock,
         *,
         zone: ZoneInfo,
@@ -61,7 +62,6 @@ class Imports:
         self._database = database
         self._matcher = Matcher(database, directory)
         self._jobs = jobs
-        self._approvals = approvals
         self._clock = clock
         self._zone = zone
         self._limit = limit
@@ -80,16 +80,7 @@ class Imports:
     async def upload(self, import_id: UUID, body: RowsIn) -> UploadedOut:
         """Take lines in; customers are looked up now, and only their ids are kept. Raises
         ValidationFailed for a header that cannot be understood, Conflict."""
-        lines = csv.reader(body.csv.splitlines(), delimiter=body.delimiter)
-        try:
-            columns = check_columns(next(lines, []))
-            rows = [
-                (line, cells) for line, cells in enumerate(lines, body.first_line) if any(cells)
-            ]
-        except csv.Error as error:
-            raise ValidationFailed.at("/csv", f"is no CSV: {error}") from None
-        if len(rows) > MAX_LINES:
-            raise ValidationFailed.at("/csv", f"must have at most {MAX_LINES} lines; send several")
+        columns, rows = _uploaded(body)
         found = await self._found(import_id)
         reader = Reader(found.name, columns, self._zone, self._clock())
         read = {line: reader.read(line, cells) for line, cells in rows}
@@ -100,6 +91,12 @@ class Imports:
         points = {line: reader.points(cells) for line, cells in rows}
         async with self._database.transaction() as tx:
             _must_be_open(await store.lock(tx, import_id))
+            if await store.waits(tx, KIND, str(import_id)):
+                raise Conflict(
+                    "approval_pending",
+                    "A second person is asked for these lines as they are; reject or withdraw that "
+                    "first.",
+                )
             await store.put_rows(tx, import_id, owned, [(r, points[r.line]) for r in rejects])
         return UploadedOut(
             rows=len(rows),
@@ -111,21 +108,22 @@ class Imports:
     async def post(self, import_id: UUID, body: PostIn, principal: Principal) -> BegunOut:
         """Compare with the control totals, and have the good lines posted, or approved first.
         Raises Conflict `control_totals`."""
-        found = _must_be_open(await self._found(import_id))
-        totals = await store.totals(self._database, import_id)
-        Control(body.rows, body.points).compare(totals)
-        if totals.good_points <= self._limit:
-            return BegunOut(job_id=(await self._begin(found, principal.name)).id)
-        summary = (
-            f"Import {found.name}: {totals.good} lots of {format_amount(totals.good_points)} points"
-        )
-        content = {
-            "import_id": str(import_id),
-            "rows": body.rows,
-            "points": format_amount(body.points),
-        }
-        asked = await self._approvals.ask(self.kind, str(import_id), summary, content, principal)
-        return BegunOut(approval_id=asked.id)
+        await self._found(import_id)
+        async with self._database.transaction() as tx:
+            # Locked, so that no line comes or goes between the totals and the approval.
+            found = _must_be_open(await store.lock(tx, import_id))
+            totals = await store.totals(self._database, import_id)
+            Control(body.rows, body.points).compare(totals)
+            if totals.good_points > self._limit:
+                asked = _asked(found, body, totals)
+                if not await approvals.ask(tx, asked, principal, self._clock()):
+                    raise Conflict(
+                        "approval_pending", f"An approval of {found.name} waits already."
+                    )
+                return BegunOut(approval_id=asked.id)
+            job_id = await self._begin(tx, found, principal.name)
+        self._jobs.wake()
+        return BegunOut(job_id=job_id)
 
     async def read(self, import_id: UUID) -> BalanceImportOut:
         found = await self._found(import_id)
@@ -143,36 +141,66 @@ class Imports:
         await self._found(import_id)
         return await store.rejects(self._database, import_id, after, limit)
 
-    def check(self, approval: Approval, principal: Principal) -> None:
-        other_person(approval, principal)
-
     async def approve(self, approval: Approval, principal: Principal) -> Any:
         """Begin; lines may not have come or gone since it was asked for."""
-        found = await self._found(UUID(approval.subject))
-        if found.state == "closed":
-            return {"job_id": str(found.job_id)}
         asked = msgspec.convert(
             {name: approval.content[name] for name in ("rows", "points")}, PostIn, dec_hook=_amount
         )
-        Control(asked.rows, asked.points).compare(await store.totals(self._database, found.id))
         author = f"{approval.asked_by}; approved by {approval.decided_by}"
-        return {"job_id": str((await self._begin(found, author)).id)}
+        found = await self._found(UUID(approval.subject))
+        async with self._database.transaction() as tx:
+            locked = await store.lock(tx, found.id)
+            if locked is not None and locked.state == "closed":
+                return {"job_id": str(locked.job_id)}
+            totals = await store.totals(self._database, found.id)
+            Control(asked.rows, asked.points).compare(totals)
+            job_id = await self._begin(tx, found, author)
+        self._jobs.wake()
+        return {"job_id": str(job_id)}
 
-    async def rejected(self, approval: Approval, principal: Principal) -> None:
+    async def turned_down(
+        self, approval: Approval, state: TurnedDown, principal: Principal, reason: str | None
+    ) -> None:
         """It stays open."""
 
-    async def _begin(self, found: Import, author: str) -> Job:
-        job = await self._jobs.create(KIND, Parameters(found.id, found.name, author), author)
-        async with self._database.transaction() as tx:
-            _must_be_open(await store.lock(tx, found.id))
-            await store.close(tx, found.id, job.id)
-        return job
+    async def _begin(self, tx: AsyncConnection, found: Import, author: str) -> UUID:
+        """Close a locked import and have it posted: no line comes after its totals were seen."""
+        job_id = await self._jobs.queue(tx, KIND, Parameters(found.id, found.name, author), author)
+        await store.close(tx, found.id, job_id)
+        return job_id
 
     async def _found(self, import_id: UUID) -> Import:
         found = await store.read(self._database, import_id)
         if found is None:
             raise NotFound(f"There is no import {import_id}.")
         return found
+
+
+def _asked(found: Import, body: PostIn, totals: Totals) -> approvals.Asked:
+    points = format_amount(totals.good_points)
+    return approvals.Asked(
+        id=uuid7(),
+        kind=KIND,
+        subject=str(found.id),
+        summary=f"Import {found.name}: {totals.good} lots of {points} points",
+        content={
+            "import_id": str(found.id),
+            "rows": body.rows,
+            "points": format_amount(body.points),
+        },
+    )
+
+
+def _uploaded(body: RowsIn) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
+    """The columns, and the lines with their numbers in the file."""
+    found = records(io.StringIO(body.csv, newline=""), body.delimiter)
+    header = next(found, None)
+    columns = check_columns(header.cells if header is not None else ())
+    first = 2 if header is None else header.line + 1
+    rows = [(one.line - first + body.first_line, one.cells) for one in islice(found, MAX_LINES + 1)]
+    if len(rows) > MAX_LINES:
+        raise ValidationFailed.at("/csv", f"must have at most {MAX_LINES} lines; send several")
+    return columns, rows
 
 
 def _must_be_open(found: Import | None) -> Import:

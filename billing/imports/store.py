@@ -61,6 +61,16 @@ FROM unnest(CAST(:line AS int[]), CAST(:state AS text[]), CAST(:reason AS text[]
     AS n (line, state, reason)
 WHERE r.import_id = :import_id AND r.line = n.line
 """)
+_WAITS = text("""
+SELECT EXISTS (SELECT FROM billing.approvals
+               WHERE kind = :kind AND subject = :subject AND state IN ('pending', 'approved'))
+""")
+_REJECT_TWICE = text("""
+UPDATE billing.import_rows r SET state = 'rejected', reason = :reason
+FROM (SELECT line, row_number() OVER (PARTITION BY source ORDER BY state = 'waiting', line) AS place
+      FROM billing.import_rows WHERE import_id = :import_id AND source IS NOT NULL) AS n
+WHERE r.import_id = :import_id AND r.line = n.line AND n.place > 1 AND r.state = 'waiting'
+""")
 COLUMNS = (
     "line", "state", "reason", "source", "customer_id", "points", "bucket", "occurred_at",
     "available_from", "expires_at",
@@ -127,6 +137,16 @@ async def put_rows(
     if rows:
         columns = dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
         await tx.execute(_PUT_ROWS, {"import_id": import_id, **columns})
+
+
+async def waits(tx: AsyncConnection, kind: str, subject: str) -> bool:
+    """Whether a second person is asked for it, or has said yes and it has not begun."""
+    return (await tx.execute(_WAITS, {"kind": kind, "subject": subject})).scalar_one() is True
+
+
+async def reject_twice(tx: AsyncConnection, import_id: UUID, reason: str) -> None:
+    """Of lines with one reference, which came in several uploads, the first stays."""
+    await tx.execute(_REJECT_TWICE, {"import_id": import_id, "reason": reason})
 
 
 async def totals(database: Database, import_id: UUID) -> Totals:

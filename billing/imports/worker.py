@@ -9,6 +9,7 @@ import msgspec
 
 from billing.common.db import Database
 from billing.imports import store
+from billing.imports.csvfile import TWICE
 from billing.imports.model import Totals
 from billing.imports.posting import GROUP, Poster
 from billing.imports.schemas import totals_out
@@ -37,6 +38,8 @@ class ImportWork:
     async def run(self, progress: Progress, parameters: dict[str, Any]) -> Any:
         given = msgspec.convert(parameters, Parameters)
         poster = Poster(self._ledger, given.name, given.author)
+        async with self._database.transaction(timeout_s=TIMEOUT_S) as tx:
+            await store.reject_twice(tx, given.import_id, TWICE)
         progress.total = await store.count_waiting(self._database, given.import_id)
         after = 0
         while lots := await store.waiting(self._database, given.import_id, after, GROUP):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from billing.common.auth import Principal
 from billing.common.db import Database
 from billing.common.errors import NotFound, Overloaded
@@ -22,20 +24,25 @@ class Jobs:
 
     def __init__(self, database: Database, wake: Callable[[], None]) -> None:
         self._database = database
-        self._wake = wake
+        self.wake = wake
 
     async def create(self, kind: str, parameters: object, author: str) -> Job:
         """Queue a job. Raises Overloaded when too many of its kind wait."""
+        async with self._database.transaction() as tx:
+            job_id = await self.queue(tx, kind, parameters, author)
+        self.wake()
+        return await self._read(job_id)
+
+    async def queue(self, tx: AsyncConnection, kind: str, parameters: object, author: str) -> UUID:
+        """As `create`, in the caller's transaction, who then lets workers `wake`."""
         if await store.count_waiting(self._database, kind, MAX_WAITING) >= MAX_WAITING:
             raise Overloaded(
                 f"{MAX_WAITING} jobs of the kind {kind!r} wait already; cancel some, or wait.",
                 RETRY_AFTER_S,
             )
         job_id = uuid7()
-        async with self._database.transaction() as tx:
-            await store.insert(tx, job_id, kind, parameters, author)
-        self._wake()
-        return await self._read(job_id)
+        await store.insert(tx, job_id, kind, parameters, author)
+        return job_id
 
     async def read(self, job_id: UUID, principal: Principal) -> Job:
         """A job. Raises NotFound, and Forbidden for a key bound to another place."""

@@ -25,6 +25,7 @@ class ApiKey(msgspec.Struct, frozen=True):
     store: str | None
     created_at: datetime
     revoked_at: datetime | None
+    owner: str | None = None
 
 
 def new_key(role: Role) -> str:

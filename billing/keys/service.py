@@ -61,12 +61,18 @@ class ApiKeys:
         return principal
 
     async def create(
-        self, role: Role, name: str, channel: str | None = None, store_code: str | None = None
+        self,
+        role: Role,
+        name: str,
+        channel: str | None = None,
+        store_code: str | None = None,
+        owner: str | None = None,
     ) -> tuple[ApiKey, str]:
         """A new key and its secret. Raises ValidationFailed for an unknown channel or store, and
-        for a name that does not fit into a line."""
-        if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or name.isspace():
-            raise ValidationFailed.at("/name", f"must be 1 to {MAX_NAME} printable characters")
+        for a name or owner that does not fit into a line."""
+        _must_fit("/name", name)
+        if owner is not None:
+            _must_fit("/owner", owner)
         secret = new_key(role)
         async with self._database.transaction() as tx:
             if store_code is not None:
@@ -80,7 +86,7 @@ class ApiKeys:
                 channel = of_store
             elif channel is not None and not await store.has_channel(tx, channel):
                 raise ValidationFailed.at("/channel", f"there is no channel {channel!r}")
-            key = ApiKey(uuid7(), name, role, channel, store_code, datetime.now(UTC), None)
+            key = ApiKey(uuid7(), name, role, channel, store_code, datetime.now(UTC), None, owner)
             await store.insert(tx, key, hash_of(secret.encode()))
         return key, secret
 
@@ -99,6 +105,11 @@ class ApiKeys:
 
     async def _load(self, digests: list[bytes]) -> dict[bytes, Principal]:
         return await store.read_principals(self._database, digests)
+
+
+def _must_fit(pointer: str, name: str) -> None:
+    if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or name.isspace():
+        raise ValidationFailed.at(pointer, f"must be 1 to {MAX_NAME} printable characters")
 
 
 def _secret_of(header: bytes) -> bytes:

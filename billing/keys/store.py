@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.catalog.tables import channels, stores
-from billing.common.auth import Principal
+from billing.common.auth import Principal, person_of
 from billing.common.db import Database
 from billing.keys.model import ApiKey
 from billing.keys.tables import api_keys
@@ -18,10 +18,12 @@ from billing.keys.tables import api_keys
 _SHOWN = [api_keys.c[name] for name in ApiKey.__struct_fields__]
 
 _PRINCIPALS = """
-SELECT hash, id, name, role, channel, store
+SELECT hash, id, name, role, channel, store, owner
   FROM billing.api_keys
  WHERE hash = ANY($1::bytea[]) AND revoked_at IS NULL
 """
+
+_PERSONS = "SELECT id, name, owner FROM billing.api_keys WHERE id = ANY($1::uuid[])"
 
 
 async def read_principals(database: Database, hashes: list[bytes]) -> dict[bytes, Principal]:
@@ -33,9 +35,16 @@ async def read_principals(database: Database, hashes: list[bytes]) -> dict[bytes
             role=row["role"],
             channel=row["channel"],
             store=row["store"],
+            owner=row["owner"],
         )
         for row in rows
     }
+
+
+async def read_persons(database: Database, key_ids: list[UUID]) -> dict[UUID, str]:
+    """The persons behind keys, revoked ones too; of others there is nothing."""
+    rows = await database.fetch(_PERSONS, key_ids)
+    return {row["id"]: person_of(row["owner"], row["name"]) for row in rows}
 
 
 async def insert(tx: AsyncConnection, key: ApiKey, key_hash: bytes) -> None:

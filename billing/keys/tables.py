@@ -17,5 +17,7 @@ api_keys = Table(
     Column("hash", LargeBinary, nullable=False, unique=True),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("revoked_at", DateTime(timezone=True)),
+    # Whose it is: two keys of one person are one pair of eyes.
+    Column("owner", Text),
     CheckConstraint(f"role IN ({', '.join(repr(role) for role in ROLES)})", name="role"),
 )

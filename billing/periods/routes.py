@@ -76,7 +76,8 @@ async def close_period(call: Call[CloseIn]) -> Answer:
     examples={"a correction": {"reason": "A receipt of the 30th was posted twice"}},
 )  # fmt: skip
 async def ask_to_reopen_period(call: Call[ReopenIn]) -> Answer:
-    """Only the last closed month. It stays closed until somebody else approves."""
+    """Only the last closed month. It stays closed until somebody else approves, here or at
+    `POST /v1/approvals/{id}/approve`: the event `reopen_requested` has the id of the approval."""
     periods = call.use(Periods)
     return _told(
         call,
@@ -87,7 +88,7 @@ async def ask_to_reopen_period(call: Call[ReopenIn]) -> Answer:
 @operation(
     "POST", f"{_ONE}/reopen/approve", summary="Approve the reopening of a month", tag=_TAG,
     may=_MAY, answers={200: PeriodOut},
-    conflicts=("period_own_approval", "period_no_request", "period_not_last"),
+    conflicts=("own_approval", "period_no_request", "period_not_last"),
 )  # fmt: skip
 async def approve_reopening(call: Call) -> Answer:
     """By another person than the one who asked, with a key of their own."""

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from billing.common.money import format_amount
+from billing.finance.behind import flow
 from billing.periods.model import EventKind, Late, State
 from billing.periods.service import View
 from ledger.flows import Account
@@ -46,12 +47,13 @@ class SealedFlowOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     credit: Account
     points: str
     postings: int
+    listed: str
 
 
 class SealedOut(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The month's totals as they were sealed. `balances`: credit less debit of every account at
-    the month's end; `digest`: SHA-256 over the month by all dimensions. `agrees`: whether the
-    ledger still comes to it; null when that was not asked for."""
+    """The month's totals as they were sealed; `listed` is where a flow's postings are. `balances`:
+    credit less debit of every account at the month's end; `digest`: SHA-256 over the month by all
+    dimensions. `agrees`: whether the ledger still comes to it; null when that was not asked for."""
 
     zone: str
     flows: list[SealedFlowOut]
@@ -124,7 +126,12 @@ def _sealed(view: View, agrees: bool | None) -> SealedOut | None:
         zone=closed.sealed["zone"],
         flows=[
             SealedFlowOut(
-                kind=kind, debit=debit, credit=credit, points=format_amount(amount), postings=count
+                kind=kind,
+                debit=debit,
+                credit=credit,
+                points=format_amount(amount),
+                postings=count,
+                listed=flow(kind, debit, credit, view.period.starts, view.period.ends),
             )
             for kind, debit, credit, amount, count in closed.sealed["flows"]
         ],

@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from billing.approvals import store as approvals
+from billing.approvals.model import own_approval
+from billing.approvals.people import had_a_hand
 from billing.common.auth import Principal
 from billing.common.db import Database
 from billing.common.errors import Conflict, Forbidden, Overloaded
@@ -22,6 +26,8 @@ from ledger.service import Ledger
 from ledger.sums import flow_sums, snapshot
 from ledger.sweep import post_due
 
+REOPENING: Final = "period_reopening"
+"""Of approvals; `periods.foureyes` registers it."""
 WRITERS_S: Final = 20.0
 SWEEP_S: Final = 60.0
 COUNTED: Final = 10_000
@@ -95,41 +101,59 @@ class Periods:
         return await self.read(name), set_aside
 
     async def ask_to_reopen(self, name: str, reason: str, principal: Principal) -> View:
-        """Ask for the last closed month to be reopened; somebody else has to approve it."""
+        """Ask for the last closed month to be reopened; somebody else has to approve it. The
+        request is an approval, too, of the same id."""
         _unbound(principal)
         async with self._database.transaction() as tx:
             view = await self._locked(tx, name)
             self._check_last(view, await store.events_locked(tx))
             if view.request is None:
-                await store.insert(
-                    tx,
-                    _event(view.period, "reopen_requested", principal, self.now(), reason=reason),
+                event = _event(
+                    view.period, "reopen_requested", principal, self.now(), reason=reason
                 )
+                await store.insert(tx, event)
+                await approvals.ask(tx, _asked(event), principal, event.at)
         return await self.read(name)
 
-    async def withdraw(self, name: str, principal: Principal) -> View:
-        """End a request to reopen, whoever made it: the month stays closed."""
+    async def withdraw(
+        self,
+        name: str,
+        principal: Principal,
+        *,
+        approval: UUID | None = None,
+        reason: str | None = None,
+    ) -> View:
+        """End a request to reopen, whoever made it: the month stays closed. `approval`: the request
+        that is meant, and no later one."""
         _unbound(principal)
         async with self._database.transaction() as tx:
             request = _waiting(await self._locked(tx, name))
             event = _event(
                 Period.of(name, self._zone), "reopen_withdrawn", principal, self.now(),
-                request_id=request.id,
+                reason=reason, request_id=request.id,
             )  # fmt: skip
             await store.insert(tx, event)
+            own = await had_a_hand(self._database, principal, [request.key_id], request.author)
+            await approvals.decide_of(
+                tx, REOPENING, name, "withdrawn" if own else "rejected", principal, event.at,
+                only=approval, reason=reason,
+            )  # fmt: skip
         return await self.read(name)
 
-    async def reopen(self, name: str, principal: Principal) -> View:
-        """Approve a request to reopen. Raises Conflict for the person who asked."""
+    async def reopen(
+        self, name: str, principal: Principal, *, approval: UUID | None = None
+    ) -> View:
+        """Approve a request to reopen. Raises Conflict for the person who asked. `approval`: the
+        request that is meant, and no later one."""
         _unbound(principal)
         async with self._database.transaction() as tx:
             view = await self._locked(tx, name)
             request = _waiting(view)
-            if principal.key_id == request.key_id or principal.name == request.author:
-                raise Conflict(
-                    "period_own_approval",
-                    f"{request.author} asked for it; somebody else, with another key, approves.",
-                )
+            if await had_a_hand(self._database, principal, [request.key_id], request.author):
+                raise own_approval()
+            await approvals.decide_of(
+                tx, REOPENING, name, "done", principal, self.now(), only=approval
+            )
             events = await store.events_locked(tx)
             self._check_last(view, events)
             before = view.period.previous(self._zone)
@@ -246,6 +270,16 @@ def _state(period: Period, events: tuple[Event, ...], bound: datetime) -> State:
     if last == "reopen_requested":
         return "reopen_requested"
     return "closing" if bound == period.ends else "open"
+
+
+def _asked(event: Event) -> approvals.Asked:
+    return approvals.Asked(
+        id=event.id,
+        kind=REOPENING,
+        subject=event.period,
+        summary=f"Reopen {event.period}: {event.reason}",
+        content={"period": event.period, "reason": event.reason},
+    )
 
 
 def _waiting(view: View) -> Event:

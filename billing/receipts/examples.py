@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 CUSTOMER = {"phone": "+12095550166"}
+OTHER_CUSTOMER = {"phone": "+12085550136"}
 
 
 def sale_example(number: str) -> dict[str, Any]:

@@ -33,14 +33,14 @@ _READ: tuple[Role, ...] = ("finance", "bi", "admin")
 _PATIENCE_S = 120
 _EXAMPLES = {
     "95 % will be redeemed": {
-        "effective_from": "2026-01",
+        "effective_from": "2026-02",
         "point_price": "1.00",
         "expected_redemption": "0.95",
         "reason": "Redemption of the last two years",
     },
     "gifts are no part of a sale": {
         "program": "birthday",
-        "effective_from": "2026-01",
+        "effective_from": "2026-02",
         "deferred": False,
         "reason": "Given without a purchase",
     },

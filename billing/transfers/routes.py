@@ -6,7 +6,7 @@ from billing.approvals.schemas import WaitingOut
 from billing.common.answer import Answer
 from billing.common.http import Call, Operation, operation
 from billing.common.teller import Request
-from billing.receipts.examples import CUSTOMER
+from billing.receipts.examples import CUSTOMER, OTHER_CUSTOMER
 from billing.transfers.schemas import TransferIn, TransferOut
 from billing.transfers.service import PATH, Transfers
 
@@ -24,7 +24,7 @@ from billing.transfers.service import PATH, Transfers
     examples={
         "lost card": {
             "from": CUSTOMER,
-            "to": {"customer_id": "0198c0de-0000-7000-8000-000000000002"},
+            "to": OTHER_CUSTOMER,
             "points": "max",
             "reason": "The card was lost and the phone changed, claim 4712",
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from billing.approvals.model import Approval, key_of, other_person
+from billing.approvals.model import Approval, TurnedDown, key_of
 from billing.approvals.posting import ask_first, post_approved, raise_refusal
 from billing.approvals.service import Approvals
 from billing.balances.model import balance_document
@@ -70,9 +70,6 @@ class Transfers:
             },
         )
 
-    def check(self, approval: Approval, principal: Principal) -> None:
-        other_person(approval, principal)
-
     async def approve(self, approval: Approval, principal: Principal) -> Any:
         raw = encode(approval.content)
         request = Request(principal, key_of(approval), None, PATH, raw)
@@ -80,7 +77,9 @@ class Transfers:
         raise_refusal(command)
         return await post_approved(self._ledger, approval, command)
 
-    async def rejected(self, approval: Approval, principal: Principal) -> None:
+    async def turned_down(
+        self, approval: Approval, state: TurnedDown, principal: Principal, reason: str | None
+    ) -> None:
         """Nothing was done."""
 
     async def _command(self, request: Request, body: TransferIn) -> Command:

@@ -74,3 +74,62 @@ def test_wrong_arguments(bonus: Any, tmp_path: Path) -> None:
     assert bonus("import", "balances", str(file), "--name", "empty")[0] == 0
     file.write_text("colour,points\n")
     assert bonus("import", "balances", str(file), "--name", "x")[0] == 1
+
+
+def test_what_a_spreadsheet_writes_is_taken_as_it_is(
+    bonus: Any, tmp_path: Path, database: TestDatabase
+) -> None:
+    """Lines in cells, strange blanks, another encoding and delimiter; rejects can be read again."""
+    file, rejects = tmp_path / "lots.csv", tmp_path / "rejects.csv"
+    rows = [
+        ["phone", "points", "name"],
+        ["+79160000001", "1.25", "Анна\nПетрова"],
+        ["+79160000002", "2.50", "Борис\x85"],
+        ["", "3.00", 'Кот "Мурка";\r\nи ещё'],
+    ]
+    with file.open("w", newline="", encoding="utf-16") as out:
+        csv.writer(out, delimiter=";").writerows(rows)
+    words: tuple[str, ...] = ("--encoding", "utf-16", "--delimiter", ";", "--rejects", str(rejects))
+    words += ("--name", "sheet", "--create-customers", "--rows", "3", "--points", "6.75")
+    code, said = bonus("import", "balances", str(file), *words)
+    assert (code, "posted 2 lots, 3.75 points" in said) == (1, True)
+    with rejects.open(newline="") as text:
+        (header, row) = csv.reader(text, delimiter=";")
+    assert (row[:3], row[3]) == (rows[3], "5")
+    assert header == ["phone", "points", "name", "line", "reason"]
+
+    mended, left = tmp_path / "mended.csv", tmp_path / "left.csv"
+    put_right = rejects.read_text().replace("\n;3.00", "\n+79160000003;3.00")
+    mended.write_text(put_right + "?;1;;9;old\n")
+    words = ("--delimiter", ";", "--rejects", str(left), "--name", "mended", "--create-customers")
+    code, said = bonus("import", "balances", str(mended), *words)
+    assert (code, "posted 1 lots, 3.00 points" in said) == (1, True)
+    with left.open(newline="") as text:
+        (again, row) = csv.reader(text, delimiter=";")
+    assert (again, row[:4]) == (header, ["?", "1", "", "4"])
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b'phone,points\n"+79160000001,1\n+79160000002,2\n', "line 2: a quote begins"),
+        (b"phone,points\n\xff,1\n", "is not utf-8"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_before_anything_is_posted(
+    settings: Settings, bonus: Any, tmp_path: Path, content: bytes, line: str, capsys: Any
+) -> None:
+    file = tmp_path / "lots.csv"
+    file.write_bytes(content)
+    words = ("import", "balances", str(file), "--name", "broken", "--create-customers")
+    assert cli.main(words) == 1
+    assert line in capsys.readouterr().err
+
+
+def test_the_file_is_not_written_over(bonus: Any, tmp_path: Path) -> None:
+    file = tmp_path / "lots.csv"
+    write(file, 1)
+    before = file.read_bytes()
+    for more in (("--rejects", str(file)), ("--delimiter", ";;")):
+        assert bonus("import", "balances", str(file), "--name", "over", *more)[0] == 2
+    assert file.read_bytes() == before

@@ -11,6 +11,7 @@ from uuid import UUID
 from billing.common.db import Database
 from billing.common.errors import NotFound
 from billing.common.settings import Settings
+from billing.operators.service import OperatorLog
 from integrations.webhooks.guard import Guard
 from integrations.webhooks.service import Webhooks
 from integrations.webhooks.signing import Seals
@@ -68,9 +69,11 @@ async def _run(args: argparse.Namespace, settings: Settings) -> None:
             while step == STEP:
                 step = await webhooks.replay_dead(STEP)
                 count += step
+            await OperatorLog(database).of_command("events replay", "", {"count": count})
             print(f"{count} sent once more", file=sys.stderr)  # noqa: T201
         else:
             one = await webhooks.replay(args.id)
+            await OperatorLog(database).of_command("events replay", str(args.id), {})
             print(f"{one.id} is {one.state}", file=sys.stderr)  # noqa: T201
     finally:
         await database.close()

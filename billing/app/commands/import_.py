@@ -9,6 +9,7 @@ import hashlib
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from billing.common.money import format_amount, parse_amount
 from billing.common.settings import Settings
 from billing.customers.secret import SecretKeyChanged
 from billing.imports import store
-from billing.imports.csvfile import Reader, check_columns, check_name
+from billing.imports.csvfile import OF_REJECTS, Reader, check_columns, check_name
 from billing.imports.matching import Matcher, Registrar
 from billing.imports.model import Control, Lot, Reject, Totals
 from billing.imports.posting import GROUP, Poster
+from billing.imports.reading import Record, records
 from billing.imports.store import Import
 from billing.operators.service import COMMAND_LINE
 from ledger.ids import uuid7
@@ -81,18 +83,27 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         name = check_name(args.name)
         points = parse_amount(args.points, signed=True) if args.points is not None else None
         control = Control(args.rows, points)
-        with args.file.open(encoding=args.encoding, newline="") as lines:
-            lines.read(1)
+        with args.file.open(encoding=args.encoding, newline=""):
+            pass
+        if _rejects_of(args).exists() and _rejects_of(args).samefile(args.file):
+            raise ValueError("--rejects is the file itself; name another one")
+        if len(args.delimiter) != 1 or args.delimiter in '\r\n"':
+            raise ValueError("--delimiter must be one character, such as ';' or $'\\t'")
     except (ValueError, OSError, LookupError) as error:
         print(f"bonus import: {error}", file=sys.stderr)  # noqa: T201
         return 2
     try:
         totals = asyncio.run(_run(settings, args, name, control))
-    except (Problem, SecretKeyChanged, UnicodeDecodeError, csv.Error) as error:
+    except (Problem, SecretKeyChanged) as error:
         print(f"bonus import: {error}", file=sys.stderr)  # noqa: T201
         return 1
     _tell(totals, args)
     return 1 if totals.rejected else 0
+
+
+def _rejects_of(args: argparse.Namespace) -> Path:
+    place: Path = args.rejects or Path(f"{args.file}.rejects.csv")
+    return place
 
 
 async def _run(settings: Settings, args: argparse.Namespace, name: str, control: Control) -> Totals:
@@ -124,12 +135,12 @@ class _File:
             self.digest = hashlib.file_digest(content, "sha256").digest()
 
     @contextmanager
-    def rows(self) -> Iterator[tuple[Sequence[str], Iterator[tuple[int, list[str]]]]]:
+    def rows(self) -> Iterator[tuple[Sequence[str], Iterator[Record]]]:
         """The header, and the other lines with their numbers; empty ones are left out."""
-        with self._path.open(encoding=self._encoding, newline="") as lines:
-            reader = csv.reader(lines, delimiter=self._delimiter)
-            header = next(reader, [])
-            yield header, ((at, cells) for at, cells in enumerate(reader, 2) if any(cells))
+        with self._path.open(encoding=self._encoding, newline="") as text:
+            found = records(text, self._delimiter)
+            header = next(found, None)
+            yield header.cells if header is not None else (), found
 
 
 _Rejects = Callable[[Reject, Sequence[str]], None]
@@ -183,7 +194,7 @@ class _Pass:
             reader = Reader(
                 self._name, check_columns(header), settings.timezone, self._services.ledger.clock()
             )
-            while cells := dict(_some(rows, GROUP)):
+            while cells := {one.line: one.cells for one in islice(rows, GROUP)}:
                 lots: list[Lot] = []
                 for line, row in cells.items():
                     self._totals.rows += 1
@@ -203,22 +214,19 @@ class _Pass:
     @contextmanager
     def _rejects(self) -> Iterator[_Rejects]:
         """Writes rejected lines below the file's own header, with line and reason at the end."""
-        path = self._args.rejects or Path(f"{self._args.file}.rejects.csv")
-        with path.open("w", encoding="utf-8", newline="") as out:
+        with _rejects_of(self._args).open("w", encoding="utf-8", newline="") as out:
             writer = csv.writer(out, delimiter=self._args.delimiter)
             with self._file.rows() as (header, _):
-                writer.writerow([*header, "line", "reason"])
+                # Those of a file of rejects make room for the new ones.
+                own = len(header) - sum(one.strip() in OF_REJECTS for one in header[-2:])
+                writer.writerow([*header[:own], *OF_REJECTS])
 
             def reject(one: Reject, cells: Sequence[str]) -> None:
                 self._totals.reject(one.reason)
-                writer.writerow([*cells, one.line, one.reason])
+                kept = cells[:own] if len(cells) == len(header) else cells
+                writer.writerow([*kept, one.line, one.reason])
 
             yield reject
-
-
-def _some(rows: Iterator[tuple[int, list[str]]], count: int) -> Iterator[tuple[int, list[str]]]:
-    for _, row in zip(range(count), rows, strict=False):
-        yield row
 
 
 async def _same_file(services: Services, name: str, file: _File) -> None:

@@ -29,6 +29,7 @@ EXAMPLES = """\
 examples:
   bonus keys create --role admin --name "chain set-up"
   bonus keys create --role pos --name "till 7" --store moscow-1
+  bonus keys create --role finance --name "Anna's laptop" --owner "Anna Petrova"
   bonus keys list
   bonus keys revoke 0196f3c8-0000-7000-8000-000000000000"""
 
@@ -46,6 +47,11 @@ def add(subparsers: Any) -> None:
     create = actions.add_parser("create", help="make a key and print it, alone, on stdout")
     create.add_argument("--role", required=True, choices=list(ROLES), help="what it may do")
     create.add_argument("--name", required=True, help="who uses it; shown in lists and logs")
+    create.add_argument(
+        "--owner",
+        help="the person it belongs to: what one key of a person asks for, another of "
+        "the same person does not approve (default: the name)",
+    )
     create.add_argument("--channel", help="bind it to this channel of the catalog")
     create.add_argument("--store", help="bind it to this store, and so to the store's channel")
     actions.add_parser("list", help="show all keys, without their secrets")
@@ -67,16 +73,19 @@ async def _run(args: argparse.Namespace, settings: Settings) -> None:
     keys = ApiKeys(database)
     try:
         if args.action == "create":
-            made, secret = await keys.create(args.role, args.name, args.channel, args.store)
+            made, secret = await keys.create(
+                args.role, args.name, args.channel, args.store, args.owner
+            )
             told: dict[str, Any] = {"name": made.name, "role": made.role}
-            told |= {"channel": made.channel, "store": made.store}
+            told |= {"channel": made.channel, "store": made.store, "owner": made.owner}
             await OperatorLog(database).of_command("keys create", str(made.id), told)
             print(secret)  # noqa: T201
         elif args.action == "list":
             for key in await keys.all():
                 state = "active" if key.revoked_at is None else f"revoked {key.revoked_at:%F %R}"
                 bound = key.store or key.channel or "-"
-                print(f"{key.id}  {key.role:<9} {bound:<16} {state:<24} {key.name}")  # noqa: T201
+                owner = f" ({key.owner})" if key.owner else ""
+                print(f"{key.id}  {key.role:<9} {bound:<16} {state:<24} {key.name}{owner}")  # noqa: T201
         else:
             key = await keys.revoke(args.id)
             await OperatorLog(database).of_command("keys revoke", str(key.id), {"name": key.name})

@@ -14,6 +14,7 @@ from billing.common.settings import Settings
 from billing.customers.vault import Vault
 from billing.messages.sealing import MessageVault
 from billing.messages.service import Messages
+from billing.operators.service import OperatorLog
 
 NEEDS = ("DATABASE_URL", "BONUS_SECRET_KEY")
 STEP = 1000
@@ -71,9 +72,11 @@ async def _run(args: argparse.Namespace, settings: Settings) -> None:
             while step == STEP:
                 step = await messages.replay_dead(STEP)
                 count += step
+            await OperatorLog(database).of_command("messages replay", "", {"count": count})
             print(f"{count} sent once more", file=sys.stderr)  # noqa: T201
         else:
             one = await messages.replay(args.id)
+            await OperatorLog(database).of_command("messages replay", str(args.id), {})
             print(f"{one.id} is {one.status}", file=sys.stderr)  # noqa: T201
     finally:
         await database.close()

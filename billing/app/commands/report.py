@@ -64,10 +64,11 @@ _QUERIES: Final[dict[str, Any]] = {
     "general-ledger": EntriesQuery,
     "postings": PostingsQuery,
 }
-_TIMES: Final = ("from", "to", "as_of", "known_at")
+_TIMES: Final = ("from", "to", "as_of", "known_at", "expires_from", "expires_to")
 _FILTERS: Final = (
     "customer_id", "channel", "store", "store_group", "product_group", "product_tree", "program",
-    "program_version", "bucket", "account", "movement", "time", "step", "point_value", "by",
+    "program_version", "bucket", "account", "movement", "kind", "debit", "credit", "expires",
+    "time", "step", "point_value", "by",
 )  # fmt: skip
 
 
@@ -207,8 +208,7 @@ async def _entries(reports: Reports, query: Any) -> Table:
 
 
 async def _postings(reports: Reports, query: PostingsQuery) -> Table:
-    selection = reports.selection(query, NOBODY, account=query.account, movement=query.movement)
-    return reports.postings(query, selection, NOBODY)
+    return reports.postings(query, reports.listed(query, NOBODY), NOBODY)
 
 
 _TABLES: Final[dict[str, Callable[[Reports, Any], Awaitable[Table]]]] = {

@@ -22,7 +22,10 @@ FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 JITTER_S = 0.5
 MAX_SERVER_ERRORS = 5
-"""A request that is answered 500 this often is given up; the next one goes on."""
+"""A request that is answered 500 this often, whatever came between, is given up; the next one goes
+on."""
+_AGAIN = frozenset((429, 502, 503, 504))
+"""The service, or what stands before it, was too busy or away: as long as patience lasts."""
 
 
 class Stopped(Exception):
@@ -65,7 +68,7 @@ class Till:
         self._connection.close()
 
     async def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
-        started, attempt = time.monotonic(), 0
+        started, attempt, failed = time.monotonic(), 0, 0
         while True:
             attempt += 1
             try:
@@ -73,8 +76,10 @@ class Till:
             except LostConnection as error:
                 why, pause = str(error), _backoff(attempt)
             else:
-                if not _again(answer, attempt):
-                    return answer
+                if answer.status not in _AGAIN:
+                    failed += answer.status >= 500
+                    if answer.status < 500 or failed == MAX_SERVER_ERRORS:
+                        return answer
                 why, pause = f"answer {answer.status}", _pause(answer, attempt)
             if time.monotonic() + pause - started > self._patience_s:
                 raise Unreachable(f"{method} {path}: {why}")
@@ -86,12 +91,6 @@ class Till:
             await asyncio.wait_for(self._stop.wait(), pause_s)
         if self._stop.is_set():
             raise Stopped
-
-
-def _again(answer: Answer, attempt: int) -> bool:
-    if answer.status in (429, 502, 503, 504):
-        return True
-    return answer.status >= 500 and attempt < MAX_SERVER_ERRORS
 
 
 def _pause(answer: Answer, attempt: int) -> float:

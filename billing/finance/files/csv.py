@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,12 +11,16 @@ from typing import Any, Final
 from billing.finance.files.writer import Head
 from billing.finance.table import Column, Row, written
 
-_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA: Final = r"(?=[=+\-@＝＋－＠\t\r\n])"
+_IN_CELL: Final = re.compile(rf"(^|[;\t\r\n]){_FORMULA}")
+"""Where a formula would begin. Some countries' spreadsheets end a cell at a semicolon, and know
+nothing of quotes in the midst of theirs."""
+_IN_LINE: Final = re.compile(rf"([,;\t\r\n] ?){_FORMULA}")
 
 
 def safe(text: str) -> str:
     """Text that no spreadsheet takes for a formula: an apostrophe stands before one."""
-    return f"'{text}" if text.startswith(_FORMULAS) else text
+    return _IN_CELL.sub(r"\1'", text)
 
 
 class CsvWriter:
@@ -24,7 +29,8 @@ class CsvWriter:
         self._file = path.open("w", encoding="utf-8", newline="")
         self._csv = csv.writer(self._file)
         for name, value in head.lines():
-            self._file.write(f"# {name}: {' '.join(value.split())}\r\n")
+            told = _IN_LINE.sub(r"\1'", " ".join(value.split()))
+            self._file.write(f"# {name}: {told}\r\n")
         self._csv.writerow([column.name for column in head.columns])
 
     def add(self, rows: Sequence[Row]) -> None:

@@ -94,6 +94,16 @@ async def test_a_request_that_always_breaks_the_service_is_answered_not_repeated
     assert len(far_end.seen) == tills.MAX_SERVER_ERRORS
 
 
+async def test_only_answers_500_count_towards_giving_up(far_end: FarEnd) -> None:
+    """A bad network before the first of them is not the request's fault."""
+    faults = ["lost before", "503", "429", "502", "lost after", "500", "503", "500", None]
+    far_end.fault = lambda number, request: faults[number - 1]
+    till = _till(far_end)
+    answer = await till.post("/v1/receipts", {}, "k-1")
+    till.close()
+    assert (answer.status, len(far_end.seen)) == (201, len(faults))
+
+
 async def test_silence_counts_as_a_lost_connection(far_end: FarEnd) -> None:
     slow = asyncio.Event()
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -15,14 +16,18 @@ import pytest
 from billing.audits.checkpoints import read_lines
 from billing.audits.service import Auditor, Sealing, newest_night
 from billing.audits.signing import SealKey
+from billing.common.auth import Principal
 from billing.common.db import Database
+from billing.periods.model import Period
+from billing.periods.service import Periods
 from integrations.webhooks.auditing import undelivered
 from ledger.commands import PlaceHold
+from ledger.rollups import roll_up
 from ledger.service import Ledger
 from tests.conftest import TestDatabase
 from tests.ledger.chains import verify
 from tests.ledger.conftest import Clock
-from tests.ledger.house import Customer
+from tests.ledger.house import Customer, lot
 from tests.ledger.test_seals import rewritten
 
 KEY = SealKey(bytes(range(32)))
@@ -216,6 +221,57 @@ async def test_an_event_that_was_never_made_a_delivery_is_a_warning(house: House
     assert (warning.what, warning.customer_id) == ("event", one.id)
     assert "points.accrued" in warning.detail
     assert given.id is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("UPDATE ledger.rollups SET amount = amount + 1 WHERE kind = 'redeem'", "redeem available"),
+        ("DELETE FROM ledger.rollups WHERE kind = 'accrue'", "accrue issued available"),
+        ("UPDATE ledger.rollups SET store = 'elsewhere' WHERE kind = 'accrue'", "elsewhere"),
+    ],
+)
+async def test_a_sum_of_reports_that_was_touched_is_named(
+    house: House, change: str, named: str
+) -> None:
+    """Reports are made of daily sums: a hand in them would be believed."""
+    one = Customer(house.ledger, house.clock)
+    await one.accrue(lot(500))
+    await one.redeem(100)
+    zone = ZoneInfo("Europe/Moscow")
+    while await roll_up(house.ledger, zone):
+        pass
+    await one.redeem(50)  # not summed up yet
+    assert (await house.auditor.run()).clean
+
+    await house.sql(change)
+
+    report = await house.auditor.run()
+    assert {finding.what for finding in report.findings} == {"rollup"}
+    assert named in " ".join(finding.which for finding in report.findings)
+
+
+async def test_a_closed_month_that_was_touched_is_named(
+    house: House, database: TestDatabase
+) -> None:
+    one = Customer(house.ledger, house.clock)
+    await one.accrue(lot(500))
+    billing = Database(database.url, size=2)
+    zone = ZoneInfo("Europe/Moscow")
+    periods = Periods(billing, house.ledger, zone)
+    month = Period.at(house.clock(), zone)
+    house.clock.seconds = (month.ends - house.clock.at(0)).total_seconds() + 1
+    anna = Principal(key_id=UUID(int=7), name="Anna", role="finance")
+    await periods.close(month.name, "refuse", None, anna)
+    await billing.close()
+    assert (await house.auditor.run()).clean
+
+    await house.sql(
+        "UPDATE billing.period_events SET sealed = jsonb_set(sealed, '{zone}', '\"UTC\"')"
+    )
+
+    (finding,) = (await house.auditor.run()).findings
+    assert (finding.what, finding.which) == ("period", month.name)
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from billing.common.auth import Principal
+from billing.common.errors import Conflict
 from tests.billing.campaigns.house import Office
+from tests.billing.conftest import client_of
 from tests.billing.scenarios.house import refused
 
 
@@ -61,6 +65,38 @@ async def test_turned_down_it_is_a_draft_again(office: Office, how: str) -> None
     await office.preview("gift")
     assert await office.act("gift", "submit") == "waiting_approval"
     assert len(await approvals(office, state="pending")) == 1
+
+
+async def test_another_key_of_whoever_had_a_hand_in_it_does_not_approve(office: Office) -> None:
+    services, app = office.chain.services, office.chain.app
+    _, first = await services.keys.create("admin", "laptop", owner="Anna Petrova")
+    _, second = await services.keys.create("finance", "office", owner="ANNA PETROVA")
+    await office.customers(2, tags=["vip"])
+    await office.draft("gift", points="90000.00")
+    async with client_of(app, first) as laptop, client_of(app, second) as desk:
+        changed = await laptop.patch("/v1/campaigns/gift", json={"name": "A larger gift"})
+        assert changed.status_code == 200
+        await office.preview("gift")
+        await office.act("gift", "submit")
+        (waiting,) = await approvals(office)
+        for path in ("/v1/campaigns/gift/approve", f"/v1/approvals/{waiting['id']}/approve"):
+            refused(await desk.post(path), 409, "campaign_own_approval")
+    assert await office.act("gift", "approve", "finance") == "scheduled"
+
+
+async def test_an_approval_is_of_what_was_read_and_not_of_what_came_since(office: Office) -> None:
+    waiting = await submitted(office)
+    await office.act("gift", "withdraw")
+    await office.preview("gift")
+    await office.act("gift", "submit")
+    kind = office.chain.services.approvals.kinds["campaign"]
+    stale = await office.chain.services.approvals.read(UUID(waiting["id"]))
+    boris = Principal(key_id=UUID(int=9), name="Boris", role="finance")
+    with pytest.raises(Conflict, match="decided meanwhile"):
+        await kind.approve(stale, boris)
+    with pytest.raises(Conflict, match="decided meanwhile"):
+        await kind.turned_down(stale, "rejected", boris, "no")
+    assert await office.state("gift") == "waiting_approval"
 
 
 async def test_who_had_a_hand_in_it_does_not_approve_here_either(office: Office) -> None:

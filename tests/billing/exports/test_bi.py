@@ -42,7 +42,7 @@ async def test_bi_reads_its_views_with_amounts_as_integers_beside_decimals(
     house: House, bi: Any
 ) -> None:
     customer = await house.customer()
-    await house.accrue(customer, 1050, program="base-5", channel="shop")
+    await house.accrue(customer, 1050, program="base-5", channel="shop", store="moscow-1")
     while await roll_up(house.ledger, house.services.zone):
         pass
 
@@ -50,6 +50,8 @@ async def test_bi_reads_its_views_with_amounts_as_integers_beside_decimals(
     assert (row["amount_minor"], str(row["amount"]), row["program"]) == (1050, "10.50", "base-5")
     day = await bi.fetchrow("SELECT * FROM bi.fact_ledger_day")
     assert (day["amount_minor"], day["postings"]) == (1050, 1)
+    lot = await bi.fetchrow("SELECT * FROM bi.fact_lot")
+    assert (lot["amount_minor"], lot["channel"], lot["store"]) == (1050, "shop", "moscow-1")
     found = await bi.fetch(
         "SELECT table_name FROM information_schema.views WHERE table_schema = 'bi'"
     )

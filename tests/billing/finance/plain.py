@@ -108,6 +108,11 @@ async def liability(house: House, query: dict[str, Any], by: Sequence[str]) -> d
     }
 
 
+def without_links(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a report, or its totals, without the lists it leads to."""
+    return {name: value for name, value in row.items() if not name.endswith("postings")}
+
+
 async def ageing(house: House, query: dict[str, Any], by: Sequence[str]) -> dict[Any, int]:
     """(month of expiry, dimensions) → what is owed; nothing that comes to nothing."""
     clause, values = condition(query)

@@ -15,8 +15,10 @@ import pytest
 from billing.finance.files.csv import safe
 from ledger.commands import Redeem
 from tests.billing.balances.house import DAY, START, House
+from tests.billing.finance.plain import without_links
 
 LIABILITY: Final = "/v1/ledger/liability"
+DANGEROUS_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 DANGEROUS: Final = ("=cmd|' /C calc'!A0", "+1", "-1+2", "@SUM(A1)", "\tx")
 
 
@@ -51,9 +53,7 @@ async def test_every_format_has_the_rows_of_json(house: House) -> None:
     pyarrow = pytest.importorskip("pyarrow.parquet")
     await traded(house)
     query: dict[str, Any] = {"by": "store,program", "from_": START - DAY, "channel": "shop"}
-    rows = (await house.get(LIABILITY, **query))["rows"]
-    for row in rows:
-        del row["postings"]
+    rows = [without_links(row) for row in (await house.get(LIABILITY, **query))["rows"]]
 
     shown, as_csv = read_csv(await fetch(house, LIABILITY, "csv", **query))
     assert shown == {
@@ -128,6 +128,34 @@ async def test_a_file_of_nothing_has_its_header(shared_house: House) -> None:
 def test_formulas_become_text() -> None:
     assert [safe(one) for one in DANGEROUS] == [f"'{one}" for one in DANGEROUS]
     assert safe("moscow-1") == "moscow-1"
+    assert safe("＝1＋1") == "'＝1＋1"
+
+
+async def test_no_cell_is_a_formula_where_semicolons_end_cells(house: House) -> None:
+    """A Russian spreadsheet takes the file by semicolons, and quotes in a cell for text."""
+    customer = await house.customer()
+    for author in ("a;=1+1", 'b","x\n=1+1', "c;\t@SUM(A1)", "d,-2"):
+        await house.accrue(customer, 100, author=author, store="x;+1")
+    query = {"store": "x;+1", "program": "y,=1+1"}
+    for content in (
+        await fetch(house, "/v1/ledger/postings", "csv"),
+        await fetch(house, "/v1/ledger/postings", "csv", **query),
+    ):
+        text = content.decode()
+        for delimiter in ",;\t":
+            read = csv.reader(
+                io.StringIO(text, newline=""), delimiter=delimiter,
+                quoting=csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE,
+            )  # fmt: skip
+            cells = [cell for row in read for cell in row if not _is_number(cell)]
+            assert [cell for cell in cells if cell.startswith(DANGEROUS_STARTS)] == []
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return Decimal(cell).is_finite()
+    except ArithmeticError:
+        return False
 
 
 async def test_too_many_rows_for_a_file_are_refused_before_anything_is_sent(

@@ -28,6 +28,7 @@ from ledger.group import Result
 from ledger.rollups import roll_up
 from ledger.sweep import post_due
 from tests.billing.balances.house import DAY, House, opened
+from tests.billing.finance.plain import without_links
 from tests.conftest import TestDatabase
 from tests.ledger.house import audited
 
@@ -169,9 +170,12 @@ async def report(house: House, name: str, **query: Any) -> str:
 
 
 def _table(months: list[Any]) -> str:
-    names = list(months[0]["totals"])
-    lines = [",".join(["month", *names])]
-    lines += [",".join([one["from"][:7], *one["totals"].values()]) for one in months]
+    totals = [without_links(one["totals"]) for one in months]
+    lines = [",".join(["month", *totals[0]])]
+    lines += [
+        ",".join([one["from"][:7], *total.values()])
+        for one, total in zip(months, totals, strict=True)
+    ]
     return "\n".join(lines) + "\n"
 
 

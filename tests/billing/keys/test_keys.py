@@ -53,6 +53,8 @@ async def test_a_key_has_a_name_that_fits_into_a_line(database: Database, name: 
     keys = ApiKeys(database)
     with pytest.raises(ValidationFailed, match="/name: must be 1 to 100 printable characters"):
         await keys.create("pos", name)
+    with pytest.raises(ValidationFailed, match="/owner: must be 1 to 100 printable characters"):
+        await keys.create("pos", "till", owner=name)
     key, _ = await keys.create("pos", "Касса № 7" + "x" * 91)
     assert key in await keys.all()
 
@@ -151,6 +153,26 @@ def test_a_refusal_names_the_roles_that_may() -> None:
         _bound(None, None).require("admin", "finance")
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (("Anna", None), ("anna ", None), True),
+        (("laptop", "Anna  Petrova"), ("ANNA PETROVA", None), True),
+        (("Anna", "Anna Petrova"), ("Anna", "Anna Ivanova"), False),
+        (("Ａｎｎａ", None), ("Anna", None), True),
+        (("Anna", None), ("Boris", None), False),
+    ],
+)
+def test_a_person_is_the_owner_or_else_the_name(
+    one: tuple[str, str | None], other: tuple[str, str | None], same: bool
+) -> None:
+    persons = {
+        Principal(key_id=UUID(int=1), name=name, owner=owner, role="finance").person
+        for name, owner in (one, other)
+    }
+    assert len(persons) == (1 if same else 2)
+
+
 def test_the_command_prints_the_key_alone(shared_database: TestDatabase, tmp_path: Path) -> None:
     def bonus(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -170,6 +192,8 @@ def test_the_command_prints_the_key_alone(shared_database: TestDatabase, tmp_pat
     assert bonus("revoke", row.split()[0]).returncode == 0
     (row,) = (row for row in bonus("list").stdout.splitlines() if row.endswith("dashboards"))
     assert "revoked" in row
+    assert bonus("create", "--role", "bi", "--name", "laptop", "--owner", "Anna").returncode == 0
+    assert [row for row in bonus("list").stdout.splitlines() if row.endswith("laptop (Anna)")]
     unknown = bonus("create", "--role", "pos", "--name", "x", "--store", "no-such")
     assert unknown.returncode == 1
     assert "there is no store 'no-such'" in unknown.stderr

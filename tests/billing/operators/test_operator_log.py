@@ -10,6 +10,8 @@ import asyncpg
 import httpx
 import pytest
 
+from billing.app.api import OPERATIONS
+from billing.common.http import is_logged
 from tests.billing.conftest import Caller
 from tests.conftest import TestDatabase
 
@@ -186,3 +188,19 @@ async def test_only_finance_and_admin_read_it(caller: Caller) -> None:
     for role in ("pos", "site", "support", "marketer", "bi"):
         client = await caller(role)
         assert (await client.get("/v1/operator-log")).status_code == 403
+
+
+OF_TILLS = {
+    "POST /v1/receipts", "POST /v1/accruals", "POST /v1/redemptions", "POST /v1/returns",
+    "POST /v1/redemptions/{id}/capture", "POST /v1/redemptions/{id}/release", "POST /v1/events",
+    "POST /v1/quotes",
+}  # fmt: skip
+"""What any key posts as a till would: in the ledger with its name; or moves nothing."""
+
+
+def test_all_that_changes_something_is_written_down() -> None:
+    """A new operation is in the log, unless it is added here on purpose."""
+    changing = [one for one in OPERATIONS if one.method != "GET" and one.may is not None]
+    unlogged = {f"{one.method} {one.path}" for one in changing if not is_logged(one)}
+    assert len(changing) > 50
+    assert unlogged <= OF_TILLS, unlogged - OF_TILLS

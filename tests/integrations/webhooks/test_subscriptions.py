@@ -157,6 +157,10 @@ async def test_dead_ones_are_listed_and_replayed_by_api_and_command_line(
     assert "1 sent once more" in capsys.readouterr().err
     assert await asyncio.to_thread(main, ["events", "replay", str(UUID(int=1))]) == 1
     assert "There is no delivery" in capsys.readouterr().err
+    logged = await house.database.fetch(
+        "SELECT subject FROM billing.operator_actions WHERE operation = 'events replay' ORDER BY id"
+    )
+    assert [row[0] for row in logged] == [ids[1], ""]
     await house.later(days=20_000)
     assert len(receiver.messages) == 3
     assert made(await admin.get("/v1/webhook-deliveries?state=dead"), 200)["items"] == []
