@@ -28,6 +28,8 @@ TILL_GROUP_TIMEOUT_S = 3.0
 """A till gives up before; a lane that waits longer for a silent server only holds up the next."""
 TILL_GROUP_POSTINGS = 5000
 """What a group may write well within that time, though its customers were not seen for years."""
+REPORT_CONNECT_S = 0.8
+"""Who waits behind a report that finds the database silent is told within two seconds, too."""
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
@@ -91,8 +93,10 @@ class Ledger:
 
     async def start(self) -> None:
         """Start the lanes. The database may be away: commands then hear so."""
-        self._pool = await self._read_pool(self._readers, "bonus reader")
-        self._report_pool = await self._read_pool(self._reporters, "bonus reports", setup=_hear)
+        self._pool = await self._read_pool(self._readers, "bonus reader", self._connect_timeout_s)
+        self._report_pool = await self._read_pool(
+            self._reporters, "bonus reports", min(REPORT_CONNECT_S, self._connect_timeout_s), _hear
+        )
         for lane in self._all_lanes():
             lane.start()
 
@@ -181,13 +185,14 @@ class Ledger:
         self,
         size: int,
         name: str,
+        connect_timeout_s: float,
         setup: Any = None,
     ) -> Pool:
         return await asyncpg.create_pool(
             self._url,
             min_size=0,
             max_size=size,
-            timeout=self._connect_timeout_s,
+            timeout=connect_timeout_s,
             command_timeout=30,
             connection_class=ImpatientConnection,
             setup=setup,
@@ -225,7 +230,7 @@ class Ledger:
 
 async def _hear(connection: Connection) -> None:
     """A long read may take its time, but a database that is away is to be told at once."""
-    await connection.fetchval("SELECT 1", timeout=1.0)
+    await connection.fetchval("SELECT 1", timeout=REPORT_CONNECT_S)
 
 
 async def _leave_as_it_is(connection: Connection) -> None:

@@ -108,27 +108,27 @@ async def template(postgres_url: str) -> str:
 @pytest.fixture
 async def database(postgres_url: str, template: str) -> AsyncIterator[TestDatabase]:
     """A migrated database of this test alone."""
-    async with _cloned(postgres_url, template) as made:
+    async with cloned(postgres_url, template) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 async def shared_database(postgres_url: str, template: str) -> AsyncIterator[TestDatabase]:
     """A migrated database that all tests of the session share: use ids of your own in it."""
-    async with _cloned(postgres_url, template) as made:
+    async with cloned(postgres_url, template) as made:
         yield made
 
 
 @pytest.fixture
 def settings(database: TestDatabase, redis_url: str, tmp_path: Path) -> Settings:
-    return _settings(database, redis_url, tmp_path)
+    return settings_of(database, redis_url, tmp_path)
 
 
 @pytest.fixture(scope="session")
 def shared_settings(
     shared_database: TestDatabase, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Settings:
-    return _settings(shared_database, redis_url, tmp_path_factory.mktemp("data"))
+    return settings_of(shared_database, redis_url, tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")
@@ -145,7 +145,7 @@ def shared_data() -> Path:
 
 
 @asynccontextmanager
-async def _cloned(postgres_url: str, template: str) -> AsyncIterator[TestDatabase]:
+async def cloned(postgres_url: str, template: str) -> AsyncIterator[TestDatabase]:
     name = f"bonus_test_{os.getpid()}_{next(_numbers)}"
     superuser = await asyncpg.connect(postgres_url)
     await superuser.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {OWNER}")
@@ -171,7 +171,7 @@ def url_as(postgres_url: str, database: str, user: str | None = None) -> str:
     return parts._replace(netloc=netloc, path=f"/{database}", query=urlencode(query)).geturl()
 
 
-def _settings(database: TestDatabase, redis_url: str, data_dir: Path) -> Settings:
+def settings_of(database: TestDatabase, redis_url: str, data_dir: Path) -> Settings:
     return load_settings(
         {
             "DATABASE_URL": database.url,

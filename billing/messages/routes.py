@@ -122,7 +122,7 @@ async def list_template_versions(call: Call) -> Answer:
     may=_WRITERS,
     body=TemplateIn,
     answers={200: TemplateOut},
-    examples={"code": {"text": "Код {code}. Никому его не говорите. {brand}"}},
+    examples={"code": {"text": "Код {code}[, оплата баллами: {points}]. {brand}"}},
 )
 async def write_template(call: Call[TemplateIn]) -> Answer:
     """A new version, in force at once; older ones are kept, so that what was sent can be shown.
@@ -140,7 +140,13 @@ async def write_template(call: Call[TemplateIn]) -> Answer:
     may=(*_WRITERS, "support"),
     body=PreviewIn,
     answers={200: TemplateOut},
-    examples={"code": {"kind": "code", "language": "ru", "text": "Код {code}. {brand}"}},
+    examples={
+        "code": {
+            "kind": "code",
+            "language": "ru",
+            "text": "Код {code}[, оплата баллами: {points}]. {brand}",
+        }
+    },
 )
 async def preview_template(call: Call[PreviewIn]) -> Answer:
     """With sample values, and how many SMS it takes. Nothing is kept."""

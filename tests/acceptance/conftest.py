@@ -16,9 +16,23 @@ from billing.keys.service import ApiKeys
 from tests.acceptance.serving import Serving, environ_of
 from tests.acceptance.shop import Shop
 from tests.acceptance.till import Till
-from tests.conftest import TestDatabase
+from tests.conftest import TestDatabase, cloned, settings_of
 
 Connect = Callable[..., Awaitable[httpx.AsyncClient]]
+
+
+@pytest.fixture(scope="session")
+async def shared_database(postgres_url: str, template: str) -> AsyncIterator[TestDatabase]:
+    """One of these tests alone: they close months, and leave all kinds of rubbish."""
+    async with cloned(postgres_url, template) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def shared_settings(
+    shared_database: TestDatabase, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Settings:
+    return settings_of(shared_database, redis_url, tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="session")
