@@ -33,7 +33,7 @@ _numbers = itertools.count(1)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those who mostly wait for processes begin first, beside those who calculate."""
-    waiting = (REPOSITORY / "tests" / "app", REPOSITORY / "tests" / "workers")
+    waiting = [REPOSITORY / "tests" / name for name in ("workers", "soak", "app")]
     items.sort(key=lambda item: not any(item.path.is_relative_to(one) for one in waiting))
 
 
@@ -148,7 +148,9 @@ def shared_data() -> Path:
 async def cloned(postgres_url: str, template: str) -> AsyncIterator[TestDatabase]:
     name = f"bonus_test_{os.getpid()}_{next(_numbers)}"
     superuser = await asyncpg.connect(postgres_url)
-    await superuser.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {OWNER}")
+    await superuser.execute(
+        f"CREATE DATABASE {name} TEMPLATE {template} OWNER {OWNER} STRATEGY FILE_COPY"
+    )
     yield TestDatabase(
         url=url_as(postgres_url, name, API),
         owner_url=url_as(postgres_url, name, OWNER),

@@ -53,24 +53,24 @@ async def _until_finished(office: Office, code: str, timeout_s: float = 120) -> 
 async def test_killed_workers_neither_lose_nor_double_anything(
     office: Office, start: Start
 ) -> None:
-    """Two workers at a time, killed in the middle again and again (DESIGN 6)."""
-    await office.customers(12_000, tags=["vip"])
+    """Two workers at a time, killed in the middle (DESIGN 6); the night storm does so at random."""
+    await office.customers(6000, tags=["vip"])
     await office.customers(500, "blocked", tags=["vip"])
     await office.started("gift")
     start("scheduler")
     dice = random.Random(4)
     workers = [start("worker"), start("worker")]
-    for goal in (1, 3000, 6000, 9000):
+    for goal in (1, 3000):
         await _until_given(office, goal)
         await asyncio.sleep(dice.uniform(0, 0.4))
         assert workers.pop(0).send(signal.SIGKILL) == -signal.SIGKILL
         workers.append(start("worker"))
     await _until_finished(office, "gift")
     (run,) = await office.runs("gift")
-    assert (run["given"], run["points"]) == (12_000, "120000.00")
-    assert (run["customers"], run["skipped"], run["failed"]) == (12_500, {"blocked": 500}, 0)
+    assert (run["given"], run["points"]) == (6000, "60000.00")
+    assert (run["customers"], run["skipped"], run["failed"]) == (6500, {"blocked": 500}, 0)
     spread = await office.superuser.fetchrow(SPREAD)
-    assert tuple(spread or ()) == (12_000, 1, 1)
+    assert tuple(spread or ()) == (6000, 1, 1)
     for worker in workers:
         assert worker.send(signal.SIGTERM) == 0
 
