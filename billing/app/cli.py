@@ -29,8 +29,9 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Exit codes: 0 done, 1 not done, 2 wrong arguments or settings."""
-    modules = _modules()
-    args = _parser(modules).parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    modules = _modules(given)
+    args = _parser(modules).parse_args(given)
     module = modules[args.command]
     environ = recall(os.environ) if getattr(module, "RECALLS", True) else dict(os.environ)
     try:
@@ -49,10 +50,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _modules() -> dict[str, ModuleType]:
+def _modules(argv: Sequence[str]) -> dict[str, ModuleType]:
+    """The command's alone, where one is named: all of them take seconds to import."""
+    names = {
+        found.name.rstrip("_"): found.name for found in pkgutil.iter_modules(commands.__path__)
+    }
+    if argv and argv[0] in names:
+        names = {argv[0]: names[argv[0]]}
     return {
-        found.name.rstrip("_"): importlib.import_module(f"{commands.__name__}.{found.name}")
-        for found in pkgutil.iter_modules(commands.__path__)
+        command: importlib.import_module(f"{commands.__name__}.{name}")
+        for command, name in names.items()
     }
 
 
