@@ -39,11 +39,15 @@ class FlowSum(Struct, frozen=True):
     count: int
 
 
+WAIT_S = 1.5
+"""For a connection: a silent database is told in time, however many ask for reports."""
+
+
 @asynccontextmanager
 async def snapshot(ledger: Ledger) -> AsyncIterator[Snapshot]:
     """Everything read in the block is of one moment."""
     async with (
-        ledger.report_pool.acquire() as connection,
+        ledger.report_pool.acquire(timeout=WAIT_S) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         yield connection
