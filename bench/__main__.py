@@ -124,7 +124,7 @@ async def grown(rows: Rows, postgres: EmbeddedPostgres, args: argparse.Namespace
     full = await make_database(postgres, "grown", 5000)
     console.print(f"  filling a ledger with {args.postings:,} postings; this takes minutes …")
     count = await growth.grow(full, args.postings)
-    await audit.measure(rows.add, full, count)
+    await audit.measure(rows.add, full, count, rounds=1)
     rates: dict[str, list[float]] = {"empty": [], "full": []}
     async with api(empty) as (one, _), api(full) as (other, _):
         await opening(one, empty)
@@ -159,7 +159,7 @@ async def main(args: argparse.Namespace) -> None:
         if args.audited_postings:
             sealed = await make_database(postgres, "sealed", 1000)
             count = await growth.grow(sealed, args.audited_postings)
-            await audit.measure(rows.add, sealed, count)
+            await audit.measure(rows.add, sealed, count, rounds=args.rounds)
             await closing.measure(rows.add, sealed, args.rounds)
         if args.crowd:
             await campaigns.measure(

@@ -18,12 +18,13 @@ from ledger.flows import FLOWS, MAY_HOLD, OF_LOT
 from ledger.load import Connection, balance_state, read_hold, read_lot
 from ledger.model import Hold, Lot, Posting, Transaction
 from ledger.reads import TRANSACTION_COLUMNS, read_transactions
-from ledger.screening import IN_ORDER, Screened, See, screen
+from ledger.screening import IN_ORDER, Screened, See, Stretch, screen, stretches
 from ledger.seals import store as seals
 from ledger.seals.comparing import Comparison, kept_answers
 from ledger.seals.model import CHAINS, Chain, Head, beginning, commit_of
 from ledger.seals.streams import AS_USUAL, customer_entries
 from ledger.seals.verifying import Trusted, Verified, verify, verify_rows
+from ledger.sharing import Job, share
 from ledger.sql import HOLD_COLUMNS, LOT_COLUMNS, POSTING_COLUMNS
 from ledger.state import CustomerState, Impossible
 from ledger.walls import broken_walls
@@ -93,6 +94,8 @@ class Customer(Struct):
 
 
 MAX_FINDINGS = 1000
+PARTS = 8
+"""A whole audit takes customers in so many parts, for connections that share the work."""
 
 Told = Callable[[str, int], None]
 """Hears which stage the audit is at (a chain, `customers`), and how much of it is done."""
@@ -104,8 +107,12 @@ async def audit(
     *,
     scope: Scope = WHOLE,
     trusted: Trusted | None = None,
+    beside: Sequence[Connection] = (),
 ) -> Report:
-    """Check what `scope` says in one snapshot."""
+    """Check what `scope` says in one snapshot.
+
+    With connections `beside` the server reads for one of them while rows of another are looked at.
+    """
     report = Report()
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute("SET LOCAL jit = off")
@@ -115,7 +122,7 @@ async def audit(
             return report
         since = scope.since
         if since is None:
-            await _audit_all(connection, trusted, report, tell)
+            await _audit_all([connection, *beside], trusted, report, tell)
         else:
             for chain in CHAINS:
                 await _audit_chain(connection, chain, since[chain], trusted, report, tell)
@@ -125,15 +132,23 @@ async def audit(
 
 
 async def _audit_all(
-    connection: Connection, trusted: Trusted | None, report: Report, tell: Told
+    connections: Sequence[Connection], trusted: Trusted | None, report: Report, tell: Told
 ) -> None:
     """Rows are read once, as is quickest: the journal's digests are taken while customers are
     folded. Only a chain that does not agree is compared in its own order, to name what differs."""
+    connection, *beside = connections
     journal = await Comparison.begin(connection, "journal", trusted)
-    await _audit_customers(connection, report, tell, see=journal.see)
     answers = await Comparison.begin(connection, "answers", trusted)
-    async for entries in kept_answers(connection, lambda n: tell("answers", n)):
-        answers.see(entries)
+
+    async def see_answers(connection: Connection) -> None:
+        async for entries in kept_answers(connection, lambda n: tell("answers", n)):
+            answers.see(entries)
+
+    def of_customers(whom: Stretch) -> Job:
+        return lambda connection: _audit_customers(connection, report, tell, whom, journal.see)
+
+    parts = await stretches(connection, PARTS)
+    await share(connection, beside, [see_answers, *map(of_customers, parts)])
     for compared in (journal, answers):
         chain = compared.seen.head.chain
         if compared.agrees():
@@ -173,12 +188,12 @@ async def _audit_customers(
     connection: Connection,
     report: Report,
     tell: Told,
-    ids: list[UUID] | None = None,
+    whom: Sequence[UUID] | Stretch,
     see: See | None = None,
 ) -> None:
-    """Screen everybody, or some, and look closely at whom that does not find right."""
+    """Screen customers, and look closely at whom that does not find right."""
     await connection.execute(IN_ORDER)
-    async for seen in screen(connection, ids, see):
+    async for seen in screen(connection, whom, see):
         report.customers += seen.customers
         report.transactions += seen.transactions
         report.postings += seen.postings

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
@@ -54,6 +54,22 @@ FROM unnest(ARRAY['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'jit
 """
 """For a transaction that screens: each table by its index, in the order of customers."""
 
+# Of all customers, the planner's sample.
+_SAMPLE: Final = """
+SELECT coalesce(histogram_bounds, most_common_vals)::text::uuid[] FROM pg_stats
+WHERE schemaname = 'ledger' AND tablename = 'transactions' AND attname = 'customer_id'
+"""
+
+
+class Stretch(NamedTuple):
+    """Customers from one id to another, both included."""
+
+    first: UUID
+    last: UUID
+
+
+EVERYBODY: Final = Stretch(UUID(int=0), UUID(int=2**128 - 1))
+
 See = Callable[[list[Entry]], None]
 """Hears the entries of the journal's chain that the rows read come to."""
 
@@ -69,14 +85,24 @@ class Screened(Struct):
     strangers: list[UUID] = []
 
 
+async def stretches(connection: Connection, count: int) -> list[Stretch]:
+    """Everybody in `count` parts of about one size, or in fewer while the planner knows less."""
+    sample: list[UUID] = sorted(await connection.fetchval(_SAMPLE) or ())
+    bounds = sorted({sample[len(sample) * part // count] for part in range(1, count) if sample})
+    lasts = [UUID(int=bound.int - 1) for bound in bounds if bound.int]
+    firsts = [UUID(int=last.int + 1) for last in lasts]
+    return list(map(Stretch, [EVERYBODY.first, *firsts], [*lasts, EVERYBODY.last]))
+
+
 async def screen(
-    connection: Connection, ids: Sequence[UUID] | None = None, see: See | None = None
+    connection: Connection, whom: Sequence[UUID] | Stretch = EVERYBODY, see: See | None = None
 ) -> AsyncIterator[Screened]:
-    """Fold everybody, or the customers of `ids`, some at a time. Runs within a transaction."""
-    transactions = await _cursor(connection, _TRANSACTIONS, ids)
-    postings = _Postings(await _cursor(connection, _POSTINGS, ids))
+    """Fold a stretch of customers, or a list of them, some at a time. Runs within a
+    transaction."""
+    transactions = await _cursor(connection, _TRANSACTIONS, whom)
+    postings = _Postings(await _cursor(connection, _POSTINGS, whom))
     beside = [
-        _Beside(await _cursor(connection, query, ids), where)
+        _Beside(await _cursor(connection, query, whom), where)
         for query, where in ((_BALANCES, ALL), (_LOTS, OF_LOT), (_HOLDS, ALL))
     ]
     forms, fold = Forms(), None
@@ -189,6 +215,10 @@ class _Beside:
         return bool(self._rows)
 
 
-async def _cursor(connection: Connection, query: str, ids: Sequence[UUID] | None) -> Any:
-    whom = {name: "true" if ids is None else f"{name}.customer_id = ANY($1)" for name in "tpblh"}
-    return await connection.cursor(query.format(**whom), *(() if ids is None else (ids,)))
+async def _cursor(connection: Connection, query: str, whom: Sequence[UUID] | Stretch) -> Any:
+    condition = "{}.customer_id = ANY($1)"
+    arguments: list[object] = [whom]
+    if isinstance(whom, Stretch):
+        condition, arguments = "{}.customer_id BETWEEN $1 AND $2", list(whom)
+    asked = {name: condition.format(name) for name in "tpblh"}
+    return await connection.cursor(query.format(**asked), *arguments)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
@@ -27,6 +26,7 @@ from billing.campaigns.foureyes import CampaignApprovals
 from billing.campaigns.service import Campaigns
 from billing.campaigns.upload import Lists
 from billing.catalog.service import Catalog
+from billing.common.collector import spare_the_collector
 from billing.common.db import Database
 from billing.common.metrics import Metrics
 from billing.common.settings import Settings
@@ -173,18 +173,6 @@ class Services:
             await self.waker.close()
             await self.fleet.close()
             await self.database.close()
-
-
-def spare_the_collector() -> None:
-    """Let Python's cycle collector look at long-lived objects rarely.
-
-    A request makes thousands of objects and hardly a cycle; by default the collector took a
-    quarter of the process's time. A batch of a thousand has some 100,000 alive at once: looking
-    at them took a tenth of its time, and found nothing.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
 
 
 def build_services(settings: Settings, clock: Clock = utc_now) -> Services:

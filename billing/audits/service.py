@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Final
@@ -128,13 +129,17 @@ class Auditor:
         if scope == "since_last":
             since = await self._since()
             scope = "whole" if since is None else scope
-        connection = await connect(self._url, role=self._role, application="bonus-audit")
-        try:
+        async with AsyncExitStack() as stack:
+            connection, beside = await self._connect(stack), await self._connect(stack)
             trusted, findings = checkpoints.trusted(
                 await seals.checkpoints(connection), outside, self._public_key
             )
             seen = await ledger_audit.audit(
-                connection, tell, scope=Scope(since, customer_id), trusted=trusted
+                connection,
+                tell,
+                scope=Scope(since, customer_id),
+                trusted=trusted,
+                beside=[beside],
             )
             findings = [*seen.findings, *findings]
             warnings: list[Finding] = []
@@ -144,8 +149,6 @@ class Auditor:
                     connection, Asked(started_at, after), self._by_hand
                 )
                 findings += wrong
-        finally:
-            await connection.close()
         return AuditReport(
             scope=scope if customer_id is None else "customer",
             customer_id=customer_id,
@@ -162,6 +165,11 @@ class Auditor:
             findings=findings,
             warnings=warnings,
         )
+
+    async def _connect(self, stack: AsyncExitStack) -> Connection:
+        connection = await connect(self._url, role=self._role, application="bonus-audit")
+        stack.push_async_callback(connection.close)
+        return connection
 
     async def run_when_due(self, at: datetime) -> AuditReport | None:
         """Audit all there is and keep the report, unless that was begun since `at` or another

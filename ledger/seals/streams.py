@@ -6,7 +6,9 @@ it. Both are read by index, so that a stream begins anywhere at once.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
 from typing import Any, Final
 from uuid import UUID
 
@@ -53,14 +55,42 @@ _NOBODY: Final = UUID(int=0)
 
 
 class Stream:
-    """Entries of a chain after a place, up to and including a commit. Read within a transaction."""
+    """Entries of a chain after a place, up to and including a commit. Read within a transaction.
 
-    def __init__(self, connection: Connection, chain: Chain, after: Place, until: int) -> None:
+    A stream of pages `ahead` has the server read the next one while digests are taken of this one;
+    the connection is its own then, until it is left as a context.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        chain: Chain,
+        after: Place,
+        until: int,
+        *,
+        ahead: int | None = None,
+    ) -> None:
         self._connection = connection
+        self._page = ahead
+        self._coming: asyncio.Future[list[Any]] | None = None
         self._chain: Chain = chain
         self._query, self._arguments = asked(chain, after, until)
-        self._cursor: object = None
+        self._cursor: Any = None
         self._ahead: list[Entry] = []
+
+    async def __aenter__(self) -> Stream:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._coming is not None:
+            if kind is not None:
+                self._coming.cancel()
+            await asyncio.gather(self._coming, return_exceptions=True)
 
     async def take(self, count: int) -> list[Entry]:
         """The next `count` entries; fewer at the end."""
@@ -96,7 +126,18 @@ class Stream:
         if self._cursor is None:
             await self._connection.execute(BY_INDEX)
             self._cursor = await self._connection.cursor(self._query, *self._arguments)
-        return _entries(self._chain, await self._cursor.fetch(count))  # type: ignore[attr-defined]
+        if self._page is None:
+            return _entries(self._chain, await self._cursor.fetch(count))
+        found = await (self._coming or self._ask())
+        self._coming = self._ask() if found else None
+        # The loop hears of the request in its first turn, and sends it by the end of that.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return _entries(self._chain, found)
+
+    def _ask(self) -> asyncio.Future[list[Any]]:
+        coming: asyncio.Future[list[Any]] = asyncio.ensure_future(self._cursor.fetch(self._page))
+        return coming
 
 
 async def customer_entries(connection: Connection, customer_id: UUID) -> list[Entry]:

@@ -167,12 +167,14 @@ async def processes(
 
 
 async def audited(database: TestDatabase) -> Report:
-    """The audit as its owner runs it."""
-    owner = await asyncpg.connect(database.owner_url)
+    """The audit as its owner runs it, on two connections."""
+    owner, beside = [await asyncpg.connect(database.owner_url) for _ in range(2)]
     try:
-        return await audit(owner)
+        await owner.execute("ANALYZE ledger.transactions")
+        return await audit(owner, beside=[beside])
     finally:
         await owner.close()
+        await beside.close()
 
 
 async def assert_clean(database: TestDatabase) -> Report:

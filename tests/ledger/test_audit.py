@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -11,11 +11,12 @@ import asyncpg
 import pytest
 
 from ledger import commands as c
-from ledger.audit import fold, read_customers
+from ledger.audit import audit, fold, read_customers
 from ledger.findings import Finding
 from ledger.model import Transaction
 from ledger.reads import balance_now
 from ledger.rebuild import Rebuilt, rebuild
+from ledger.screening import EVERYBODY, stretches
 from ledger.service import Ledger
 from ledger.sweep import post_due
 from tests.conftest import TestDatabase
@@ -360,6 +361,34 @@ async def test_replay_of_any_prefix_gives_the_balances_it_left(life: Life) -> No
         now = await balance_now(one.ledger, one.id)
         assert now.balances == state.balances
         assert {id_: lot for id_, lot in state.lots.items() if lot.open} == now.lots
+
+
+@pytest.mark.parametrize("victims", [30])
+async def test_connections_share_customers_who_are_all_seen_once(
+    life: Life, database: TestDatabase
+) -> None:
+    """Whatever the planner's sample: the stretches follow each other from the first id to the
+    last."""
+    owner = await asyncpg.connect(database.owner_url)
+    await owner.execute("ANALYZE ledger.transactions")
+    found = await stretches(owner, 8)
+    await owner.close()
+    assert len(found) == 8
+    assert (found[0].first, found[-1].last) == EVERYBODY
+    assert all(one.last.int + 1 == after.first.int for one, after in pairwise(found))
+    assert (await assert_clean(database)).customers == len(life.victims) + 1
+
+
+async def test_an_audit_whose_connection_is_lost_says_so(
+    life: Life, database: TestDatabase
+) -> None:
+    """… and what reads on the other one is over, too."""
+    owner, beside = [await asyncpg.connect(database.owner_url) for _ in range(2)]
+    beside.terminate()
+    with pytest.raises((OSError, asyncpg.InterfaceError)):
+        await audit(owner, beside=[beside])
+    assert await owner.fetchval("SELECT 1") == 1
+    await owner.close()
 
 
 async def test_the_audit_works_beside_the_tills(life: Life, database: TestDatabase) -> None:

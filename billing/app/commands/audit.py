@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from billing.audits.checkpoints import Line, read_lines
 from billing.audits.model import AuditReport
 from billing.audits.service import Auditor
+from billing.common.collector import spare_the_collector
 from billing.common.db import Database, connect
 from billing.common.settings import Settings
 from billing.operators.service import OperatorLog
@@ -79,6 +80,7 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     started = time.monotonic()
+    spare_the_collector()
     try:
         outside = _outside(args.checkpoints)
         key = bytes.fromhex(args.public_key) if args.public_key else None
