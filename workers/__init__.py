@@ -1,6 +1,7 @@
 """Work outside the request. PostgreSQL holds what there is to do; Redis only wakes workers up.
 
 broker.py     the queue: Redis, and an explicit list of middleware
+names.py      the actors' names
 actors.py     what workers do, each naming one function of the layers below
 ledger.py     the ledger a worker process keeps open
 webhooks.py   telling events to subscribers

@@ -9,13 +9,10 @@ from ledger.sweep import post_due
 from workers.campaigns import OpenCampaigns
 from workers.jobs import OpenJobs
 from workers.ledger import OpenLedger
+from workers.names import POST_DUE, POST_SCENARIOS, RUN_CAMPAIGNS, RUN_JOBS
 from workers.scenarios import OpenScenarios
 
-POST_DUE = "post_due"
 POST_DUE_LIMIT = 1000
-RUN_JOBS = "run_jobs"
-RUN_CAMPAIGNS = "run_campaigns"
-POST_SCENARIOS = "post_scenarios"
 POST_SCENARIOS_LIMIT = 1000
 
 SECOND = 1000

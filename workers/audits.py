@@ -14,9 +14,8 @@ from billing.common.db import Database
 from billing.common.settings import Settings
 from integrations.webhooks.auditing import undelivered
 from workers.ledger import OpenLedger
+from workers.names import AUDIT, SEAL
 
-SEAL: Final = "seal"
-AUDIT: Final = "audit"
 CONNECTIONS: Final = 2
 SECOND: Final = 1000
 MINUTE: Final = 60 * SECOND

@@ -24,10 +24,8 @@ from billing.verifications.model import Rules
 from billing.verifications.service import Verifications
 from integrations.sms.running import SmsWork
 from workers.ledger import OpenLedger
+from workers.names import FORGET_MESSAGES, HEAR_MESSAGES, SEND_MESSAGES
 
-SEND_MESSAGES: Final = "send_messages"
-HEAR_MESSAGES: Final = "hear_messages"
-FORGET_MESSAGES: Final = "forget_messages"
 SECOND: Final = 1000
 MINUTE: Final = 60 * SECOND
 _WAITING: Final = (

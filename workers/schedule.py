@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from workers.actors import POST_DUE, POST_SCENARIOS, RUN_CAMPAIGNS, RUN_JOBS
-from workers.audits import AUDIT, SEAL
-from workers.messages import FORGET_MESSAGES, HEAR_MESSAGES, SEND_MESSAGES
-from workers.upkeep import (
+from workers.names import (
+    AUDIT,
+    DELIVER_WEBHOOKS,
+    DISPATCH_EVENTS,
     FORGET,
+    FORGET_DELIVERIES,
+    FORGET_MESSAGES,
     GIVE_BIRTHDAYS,
+    HEAR_MESSAGES,
     NAME_CUSTOMERS,
+    POST_DUE,
+    POST_SCENARIOS,
     ROLL_UP,
+    RUN_CAMPAIGNS,
+    RUN_JOBS,
+    SEAL,
+    SEND_MESSAGES,
     SETTLE_MERGES,
     TELL_EXPIRING,
 )
-from workers.webhooks import DELIVER_WEBHOOKS, DISPATCH_EVENTS, FORGET_DELIVERIES
 
 EVERY_S: Final[Mapping[str, int]] = {
     POST_DUE: 30,

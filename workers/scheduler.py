@@ -22,10 +22,10 @@ from dramatiq.brokers.redis import RedisBroker
 from billing.common.db import connect, is_away
 from billing.common.settings import Settings
 from billing.work.store import LEAVE, SEE, process_row
-from workers.broker import make_broker
 from workers.presence import seen, this_process
 from workers.redis import NAMESPACE, Presence
 from workers.schedule import EVERY_S
+from workers.waking import QUEUE, make_sender, send
 
 ADVISORY_LOCK = 0x626F6E7573_02
 """One scheduler at a time on a database: "bonus", 2."""
@@ -48,8 +48,8 @@ async def run_scheduler(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    broker = make_broker(settings)
-    schedule = _schedule(broker)
+    sender = make_sender(settings.redis_url)
+    schedule = _schedule(sender)
     myself = _Myself()
     away = False
     while not stop.is_set():
@@ -63,16 +63,16 @@ async def run_scheduler(settings: Settings) -> None:
                 _log.warning("database_away", error=str(error), consequence="nothing is sent")
             away = True
             await _sleep(stop)
-    broker.close()
+    sender.close()
 
 
-def _schedule(broker: RedisBroker) -> AsyncIOScheduler:
+def _schedule(sender: RedisBroker) -> AsyncIOScheduler:
     presence = Presence()
 
-    def send(actor: str) -> None:
+    def send_unless_full(actor: str) -> None:
         try:
-            if broker.client.llen(f"{NAMESPACE}:{broker.get_actor(actor).queue_name}") < MAX_QUEUED:
-                broker.get_actor(actor).send()
+            if sender.client.llen(f"{NAMESPACE}:{QUEUE}") < MAX_QUEUED:
+                send(sender, actor)
         except redis.RedisError as error:
             presence.is_away(error)
         else:
@@ -81,7 +81,7 @@ def _schedule(broker: RedisBroker) -> AsyncIOScheduler:
     schedule = AsyncIOScheduler(timezone=UTC)
     for actor, every_s in EVERY_S.items():
         schedule.add_job(
-            send,
+            send_unless_full,
             IntervalTrigger(seconds=every_s),
             args=[actor],
             next_run_time=datetime.now(UTC),

@@ -24,13 +24,15 @@ from billing.verifications import limits
 from billing.work import store as work
 from ledger.rollups import roll_up
 from workers.ledger import OpenLedger
+from workers.names import (
+    FORGET,
+    GIVE_BIRTHDAYS,
+    NAME_CUSTOMERS,
+    ROLL_UP,
+    SETTLE_MERGES,
+    TELL_EXPIRING,
+)
 
-ROLL_UP: Final = "roll_up"
-TELL_EXPIRING: Final = "tell_expiring"
-GIVE_BIRTHDAYS: Final = "give_birthdays"
-FORGET: Final = "forget"
-SETTLE_MERGES: Final = "settle_merges"
-NAME_CUSTOMERS: Final = "name_customers"
 STEP: Final = 1000
 FORGET_TIMEOUT_S: Final = 60.0
 CONNECTIONS: Final = 3

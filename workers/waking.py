@@ -13,15 +13,25 @@ from workers.redis import NAMESPACE, Presence, connect
 QUEUE = "default"
 
 
+def make_sender(redis_url: str) -> RedisBroker:
+    """A broker that sends, and knows no actors."""
+    return RedisBroker(  # type: ignore[no-untyped-call]
+        client=connect(redis_url), namespace=NAMESPACE, middleware=[]
+    )
+
+
+def send(sender: RedisBroker, actor: str) -> None:
+    """Send `actor` a message without arguments. Raises RedisError."""
+    sender.enqueue(Message(queue_name=QUEUE, actor_name=actor, args=(), kwargs={}, options={}))
+
+
 class Waker:
     """Sends messages to actors without waiting. What is not sent, the scheduler sends later."""
 
     def __init__(self, redis_url: str) -> None:
         self._broker: RedisBroker | None = None
         if redis_url:
-            self._broker = RedisBroker(  # type: ignore[no-untyped-call]
-                client=connect(redis_url), namespace=NAMESPACE, middleware=[]
-            )
+            self._broker = make_sender(redis_url)
         self._presence = Presence()
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -40,11 +50,8 @@ class Waker:
     def _send(self, actor: str) -> None:
         if self._broker is None:
             return
-        message: Message[None] = Message(
-            queue_name=QUEUE, actor_name=actor, args=(), kwargs={}, options={}
-        )
         try:
-            self._broker.enqueue(message)
+            send(self._broker, actor)
         except redis.RedisError as error:
             self._presence.is_away(error)
         else:

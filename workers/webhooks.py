@@ -11,10 +11,8 @@ from dramatiq.asyncio import async_to_sync
 from billing.common.settings import Settings
 from integrations.webhooks.running import WebhookWork
 from workers.ledger import OpenLedger
+from workers.names import DELIVER_WEBHOOKS, DISPATCH_EVENTS, FORGET_DELIVERIES
 
-DISPATCH_EVENTS: Final = "dispatch_events"
-DELIVER_WEBHOOKS: Final = "deliver_webhooks"
-FORGET_DELIVERIES: Final = "forget_deliveries"
 SECOND: Final = 1000
 MINUTE: Final = 60 * SECOND
 

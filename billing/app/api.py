@@ -18,7 +18,8 @@ from billing.batches.routes import OPERATIONS as BATCHES
 from billing.campaigns.routes import OPERATIONS as CAMPAIGNS
 from billing.catalog.routes import OPERATIONS as CATALOG
 from billing.common.http import Operation, Runtime, bind, request_id_of
-from billing.common.problems import as_problem, problem_answer
+from billing.common.problems import problem_answer
+from billing.common.refusals import as_problem
 from billing.common.settings import Settings
 from billing.consents.routes import OPERATIONS as CONSENTS
 from billing.customers.card_routes import OPERATIONS as CARDS

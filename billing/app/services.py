@@ -7,13 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from alembic.script import ScriptDirectory
-
-import migrations
 from billing.adjustments.approval import AdjustmentApprovals
 from billing.adjustments.service import Adjustments
 from billing.app.sampling import Sampler
@@ -78,8 +74,8 @@ from integrations.webhooks.service import Webhooks
 from integrations.webhooks.signing import Seals
 from ledger.group import Clock
 from ledger.service import Ledger, utc_now
-from workers.actors import RUN_CAMPAIGNS, RUN_JOBS
-from workers.messages import HEAR_MESSAGES
+from migrations.revisions import revisions
+from workers.names import HEAR_MESSAGES, RUN_CAMPAIGNS, RUN_JOBS
 from workers.waking import Waker
 
 
@@ -289,7 +285,7 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         merges=merges,
         persons=Persons(ledger, database, vault, consents, merges, messages, settings.timezone),
         directory=directory,
-        health=Health(database, settings.redis_url, _revisions(), vault),
+        health=Health(database, settings.redis_url, revisions(), vault),
         guard=SecretGuard(database, vault),
         ledger=ledger,
         programs=Programs(database, catalog),
@@ -327,10 +323,3 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         revenue=Revenue(database, ledger, periods, settings.timezone),
         zone=settings.timezone,
     )
-
-
-def _revisions() -> list[str]:
-    """The migrations of this code, oldest first."""
-    folder = Path(str(migrations.__file__)).parent
-    script = ScriptDirectory(str(folder))
-    return [revision.revision for revision in script.walk_revisions()][::-1]

@@ -155,15 +155,16 @@ class Whole:
 
     def _await_ready(self, api: Command) -> None:
         end = time.monotonic() + READY_TIMEOUT_S
-        while time.monotonic() < end:
-            if api.pid is None:
-                raise EmbeddedError(f"The API did not start:\n{api.why()}")
-            try:
-                if httpx.get(f"{self._base_url}/health/ready", timeout=2).is_success:
-                    return
-            except httpx.TransportError:
-                pass  # not listening yet
-            time.sleep(0.1)
+        with httpx.Client(base_url=self._base_url, timeout=2) as client:
+            while time.monotonic() < end:
+                if api.pid is None:
+                    raise EmbeddedError(f"The API did not start:\n{api.why()}")
+                try:
+                    if client.get("/health/ready").is_success:
+                        return
+                except httpx.TransportError:
+                    pass  # not listening yet
+                time.sleep(0.1)
         raise EmbeddedError(f"The API was not ready after {READY_TIMEOUT_S} s:\n{api.why()}")
 
     def _migrate(self, settings: Settings) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import IO, Self
-
-from litestar.types import Receive, Scope, Send
+from typing import IO, TYPE_CHECKING, Self
 
 from billing.common.wire import encode
+
+if TYPE_CHECKING:  # Workers and commands, which answer nobody, do without the framework.
+    from litestar.types import Receive, Scope, Send
 
 JSON = b"application/json"
 Headers = tuple[tuple[bytes, bytes], ...]

@@ -44,7 +44,8 @@ from billing.common.errors import (
     Problem,
     ValidationFailed,
 )
-from billing.common.problems import as_problem, problem_answer
+from billing.common.problems import problem_answer
+from billing.common.refusals import as_problem
 from billing.common.wire import composed, encode
 
 S = TypeVar("S")

@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, ClassVar
 
-import structlog
-from litestar.exceptions import HTTPException
-
 from billing.common.answer import Answer
-from billing.common.db import is_away
-from billing.common.errors import NotFound, Overloaded, Problem, RateLimited, ValidationFailed
+from billing.common.errors import Overloaded, Problem, RateLimited, ValidationFailed
 from billing.common.wire import encode
 
 PROBLEM_JSON = b"application/problem+json"
-
-log = structlog.stdlib.get_logger(__name__)
 
 told: Counter[tuple[str, int]] = Counter()
 """Refusals by code and status since the process began, also of single operations of a batch; a
@@ -70,33 +64,6 @@ def problem_document(problem: Problem, request_id: str | None = None) -> dict[st
             {"pointer": error.pointer, "detail": error.detail} for error in problem.errors
         ]
     return document | problem.members
-
-
-def as_problem(error: Exception, request_id: str) -> Problem:
-    """The problem to tell for any exception; what nobody foresaw is logged and told as a 500."""
-    if isinstance(error, Problem):
-        return error
-    if isinstance(error, HTTPException):
-        return _of_litestar(error)
-    if is_away(error):
-        return Overloaded("The database does not answer; repeat the request shortly.")
-    log.error("request failed", request_id=request_id, exc_info=error)
-    return Problem("The fault is ours and was logged; quote the request_id when you report it.")
-
-
-def _of_litestar(error: HTTPException) -> Problem:
-    match error.status_code:
-        case 404:
-            return NotFound("There is nothing at this address; /docs lists every address.")
-        case 405:
-            allow = (error.headers or {}).get("allow", "")
-            return MethodNotAllowed(f"This address takes {allow}.", allow)
-        case 413:
-            return BodyTooLarge.at("", "is too large")
-        case 415:
-            return UnsupportedMediaType(error.detail)
-        case _:
-            return ValidationFailed.at("", error.detail)
 
 
 def _headers(problem: Problem) -> tuple[tuple[bytes, bytes], ...]:

@@ -13,7 +13,7 @@ from billing.common.auth import Role
 from billing.common.db import Database
 from billing.common.settings import Settings
 from billing.keys.service import ApiKeys
-from tests.acceptance.serving import Serving, environ_of
+from tests.acceptance.serving import TRUSTING_NOBODY, Serving, environ_of
 from tests.acceptance.shop import Shop
 from tests.acceptance.till import Till
 from tests.conftest import TestDatabase, cloned, settings_of
@@ -50,20 +50,28 @@ async def serving(
         made.stop()
 
 
-@pytest.fixture
-async def connect(serving: Serving, shared_settings: Settings) -> AsyncIterator[Connect]:
-    """`await connect("pos", store="x")`: a client with a key of that role."""
+@pytest.fixture(scope="session")
+async def keys(shared_settings: Settings) -> AsyncIterator[ApiKeys]:
+    """Keys of the session's database, made over a connection that stays."""
     database = Database(shared_settings.database_url, size=1)
+    yield ApiKeys(database)
+    await database.close()
+
+
+@pytest.fixture
+async def connect(serving: Serving, keys: ApiKeys) -> AsyncIterator[Connect]:
+    """`await connect("pos", store="x")`: a client with a key of that role."""
     opened: list[httpx.AsyncClient] = []
 
     async def make(
         role: Role, channel: str | None = None, store: str | None = None
     ) -> httpx.AsyncClient:
-        key, secret = await ApiKeys(database).create(role, f"acceptance {role}", channel, store)
+        key, secret = await keys.create(role, f"acceptance {role}", channel, store)
         client = httpx.AsyncClient(
             base_url=serving.url,
             headers={"authorization": f"Bearer {secret}", "x-key-id": str(key.id)},
             timeout=30,
+            verify=TRUSTING_NOBODY,
         )
         opened.append(client)
         return client
@@ -71,7 +79,6 @@ async def connect(serving: Serving, shared_settings: Settings) -> AsyncIterator[
     yield make
     for client in opened:
         await client.aclose()
-    await database.close()
 
 
 @pytest.fixture
@@ -84,7 +91,7 @@ async def shop(admin: httpx.AsyncClient) -> Shop:
     return await Shop(admin).open()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 async def contents(shared_database: TestDatabase) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
     """`await contents()`: how many rows every table holds, and a sum over all of them; but for the
     operators' log, which also has what was refused."""
@@ -98,9 +105,11 @@ async def contents(shared_database: TestDatabase) -> AsyncIterator[Callable[[], 
         f" FROM {table['name']} t"
         for table in tables
     )
+    # Planned once: to learn of every table takes a new connection longer than to read them.
+    prepared = await connection.prepare(query)
 
     async def read() -> Any:
-        return await connection.fetch(query)
+        return await prepared.fetch()
 
     yield read
     await connection.close()

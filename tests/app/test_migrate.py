@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from billing.common.embedded.bootstrap import OWNER
+from migrations.revisions import revisions
 from migrations.runner import check, upgrade
-from tests.conftest import TestDatabase, url_as
+from tests.conftest import REPOSITORY, TestDatabase, url_as
 
 
 @pytest.fixture
@@ -27,6 +29,11 @@ async def empty_url(postgres_url: str, template: str) -> AsyncIterator[str]:
 
 async def test_the_tables_in_code_are_what_the_migrations_make(database: TestDatabase) -> None:
     await check(database.owner_url)
+
+
+def test_files_are_numbered_as_the_migrations_follow_each_other() -> None:
+    script = ScriptDirectory(str(REPOSITORY / "migrations"))
+    assert revisions() == [one.revision for one in script.walk_revisions()][::-1]
 
 
 async def test_check_fails_on_a_database_that_is_not_migrated(empty_url: str) -> None:

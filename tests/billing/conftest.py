@@ -30,16 +30,23 @@ async def app(shared_settings: Settings) -> AsyncIterator[Litestar]:
         yield made
 
 
-@pytest.fixture
-async def caller(app: Litestar, shared_settings: Settings) -> AsyncIterator[Caller]:
-    """`await caller("pos", store="moscow-1")`: a client with a key of that role."""
+@pytest.fixture(scope="session")
+async def keys(shared_settings: Settings) -> AsyncIterator[ApiKeys]:
+    """Keys of the shared database, made over a connection that stays."""
     database = Database(shared_settings.database_url, size=1)
+    yield ApiKeys(database)
+    await database.close()
+
+
+@pytest.fixture
+async def caller(app: Litestar, keys: ApiKeys) -> AsyncIterator[Caller]:
+    """`await caller("pos", store="moscow-1")`: a client with a key of that role."""
     opened: list[httpx.AsyncClient] = []
 
     async def call_as(
         role: Role, channel: str | None = None, store: str | None = None
     ) -> httpx.AsyncClient:
-        _, secret = await ApiKeys(database).create(role, f"test {role}", channel, store)
+        _, secret = await keys.create(role, f"test {role}", channel, store)
         client = client_of(app, secret)
         opened.append(client)
         return client
@@ -47,7 +54,6 @@ async def caller(app: Litestar, shared_settings: Settings) -> AsyncIterator[Call
     yield call_as
     for client in opened:
         await client.aclose()
-    await database.close()
 
 
 @pytest.fixture

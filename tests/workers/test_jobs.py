@@ -22,7 +22,7 @@ from billing.jobs.service import MAX_WAITING, Jobs
 from billing.simulations.model import SIMULATION
 from tests.conftest import TestDatabase
 from tests.workers.conftest import Start
-from workers.actors import RUN_JOBS
+from workers.names import RUN_JOBS
 from workers.waking import Waker
 
 BEAT_S = 0.02

@@ -11,6 +11,7 @@ from billing.common.settings import Settings
 from workers.broker import make_broker
 from workers.schedule import EVERY_S
 from workers.scheduler import hurry
+from workers.waking import QUEUE
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 
@@ -35,8 +36,9 @@ async def test_a_clock_that_is_set_back_holds_up_no_message() -> None:
 def test_every_actor_says_how_often_how_long_and_how_late(shared_settings: Settings) -> None:
     """Explicit retries, time limits and ages; and the scheduler sends each of them."""
     broker = make_broker(shared_settings)
-    actors = {name: broker.get_actor(name).options for name in broker.get_declared_actors()}
+    actors = {name: broker.get_actor(name) for name in broker.get_declared_actors()}
     broker.close()
     assert set(actors) == set(EVERY_S)
-    for name, options in actors.items():
-        assert {"max_retries", "max_age", "time_limit"} <= set(options), name
+    for name, actor in actors.items():
+        assert {"max_retries", "max_age", "time_limit"} <= set(actor.options), name
+        assert actor.queue_name == QUEUE, "who sends knows no other"

@@ -8,10 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from billing.common.embedded.account import choose_account
 from billing.common.embedded.process import (
     EmbeddedError,
@@ -118,6 +114,11 @@ class EmbeddedRedis:
 
 def _ask(socket: Path, *command: str) -> bool:
     """Whether a server behind the socket answered."""
+    # Every command finds its errors in this package; few ask a Redis.
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
     client = redis.Redis(
         unix_socket_path=str(socket), socket_timeout=5, retry=Retry(NoBackoff(), 0)
     )
