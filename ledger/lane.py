@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar, cast
+from typing import TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -33,6 +33,7 @@ from ledger.group import (
     sweep_of,
 )
 from ledger.load import Connection, Needs, taken_facts
+from ledger.verdicts import AWAY, RACES, away, fate_of, is_repeatable, lost_race, rejected
 
 _log = structlog.get_logger()
 
@@ -53,23 +54,6 @@ for it waits for one group."""
 
 RETRIES = 6
 """Attempts at a group that lost a race (deadlock, serialization)."""
-
-_RACES = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.QueryCanceledError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-)
 
 
 class _Job(Struct, frozen=True, eq=False):
@@ -218,11 +202,11 @@ class Lane:
         try:
             fates = await self._attempt_group(job.commands, atomic=True)
         except Exception as error:
-            if isinstance(error, _AWAY):
+            if isinstance(error, AWAY):
                 await self._drop_connection()
-                error = _away()
+                error = away()
             elif not isinstance(error, Aborted):
-                error = _rejected(job.commands[0], error)
+                error = rejected(job.commands[0], error)
             if not job.future.done():
                 job.future.set_exception(error)
             return
@@ -239,7 +223,7 @@ class Lane:
             _log.exception("ledger_group_failed", commands=len(jobs))
             await self._drop_connection()
             for job in jobs:
-                _tell(job, _away())
+                _tell(job, away())
 
     async def _commit(self, jobs: Sequence[_Job]) -> None:
         """Run a group to its end: everybody hears something, whatever happens."""
@@ -250,10 +234,10 @@ class Lane:
         """Run a group; those it left for the next one."""
         try:
             fates = await self._attempt_group([job.command for job in jobs])
-        except _AWAY as error:
+        except AWAY as error:
             await self._drop_connection()
             _log.warning("database_away", error=repr(error), commands=len(jobs))
-            fates = [_away()] * len(jobs)
+            fates = [away()] * len(jobs)
         except Exception as error:
             if len(jobs) > 1 and isinstance(error, asyncpg.LockNotAvailableError):
                 busy, taken = await self._busy(jobs)
@@ -265,14 +249,14 @@ class Lane:
                 ]
                 for job in jobs:
                     if job not in free:
-                        _tell(job, _rejected(job.command, error))
+                        _tell(job, rejected(job.command, error))
                 if busy or taken:
                     return free
             if len(jobs) > 1:
                 half = len(jobs) // 2
                 await self._commit(jobs[:half])
                 return jobs[half:]
-            fates = [_rejected(jobs[0].command, error)]
+            fates = [rejected(jobs[0].command, error)]
         except BaseException:
             for job in jobs:
                 _tell(job, Unavailable("The ledger stopped; repeat with the same key."))
@@ -304,7 +288,7 @@ class Lane:
         except Exception as error:
             await self._drop_connection()
             if not job.future.done():
-                job.future.set_exception(_away() if isinstance(error, _AWAY) else error)
+                job.future.set_exception(away() if isinstance(error, AWAY) else error)
             return
         else:
             self.groups += 1
@@ -319,7 +303,7 @@ class Lane:
         loop, now = asyncio.get_running_loop(), self._clock()
         jobs = [_Job(sweep_of(one, now), loop.create_future()) for one in customers]
         await self._commit_all(jobs)
-        return [_fate_of(job.future) for job in jobs]
+        return [fate_of(job.future) for job in jobs]
 
     async def _attempt_group(
         self, commands: Sequence[Command], *, atomic: bool = False
@@ -329,7 +313,7 @@ class Lane:
                 connection, commands, self._clock, most=self._group_postings, atomic=atomic
             )
 
-        return await self._attempt(run, repeatable=all(map(_repeatable, commands)))
+        return await self._attempt(run, repeatable=all(map(is_repeatable, commands)))
 
     async def _attempt(self, run: Callable[[Connection], Awaitable[T]], *, repeatable: bool) -> T:
         """Run a group, again after a lost race, and once more after a lost connection.
@@ -343,9 +327,9 @@ class Lane:
                 connection = await self._connected()
                 async with asyncio.timeout(self._group_timeout_s):
                     return await run(connection)
-            except (*_RACES, asyncpg.UniqueViolationError) as error:
+            except (*RACES, asyncpg.UniqueViolationError) as error:
                 attempt += 1
-                if attempt == RETRIES or not _lost_race(error):
+                if attempt == RETRIES or not lost_race(error):
                     raise
                 await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311
             except asyncpg.InterfaceError as error:
@@ -356,7 +340,7 @@ class Lane:
                 if reconnected or not repeatable:
                     raise
                 reconnected = True
-            except _AWAY:
+            except AWAY:
                 await self._drop_connection()
                 if reconnected or not repeatable:
                     raise
@@ -372,36 +356,6 @@ class Lane:
         if connection is not None and not connection.is_closed():
             with suppress(Exception):
                 connection.terminate()
-
-
-_TAKEN = frozenset(("idempotency_keys_pkey", "sources_pkey"))
-
-
-def _lost_race(error: asyncpg.PostgresError) -> bool:
-    """Whether another run may find what this one could not see: a key or document just taken."""
-    return isinstance(error, _RACES) or error.constraint_name in _TAKEN
-
-
-def _repeatable(command: Command) -> bool:
-    """Whether a second run after an unknown first one cannot double anything."""
-    return command.key is not None or command.source is not None or command.sweep
-
-
-def _rejected(command: Command, error: Exception) -> Exception:
-    if isinstance(error, (*_RACES, asyncpg.LockNotAvailableError)):
-        return Unavailable("The customer is busy; repeat with the same key.")
-    _log.error("ledger_command_rejected", error=repr(error), kind=command.kind, key=command.key)
-    return error
-
-
-def _away() -> Unavailable:
-    return Unavailable("The database is away; repeat with the same key.")
-
-
-def _fate_of(future: asyncio.Future[Result]) -> Fate:
-    """What a future was told."""
-    error = future.exception()
-    return future.result() if error is None else cast(Exception, error)
 
 
 def _tell(job: _Job, fate: Fate) -> None:
