@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billing.common.errors import Conflict
 from billing.customers.tables import customer_cards, customer_external_ids, customers
 
 
@@ -29,6 +31,15 @@ class Taken:
     what: str
     pointer: str
 
+    def conflict(self) -> Conflict:
+        """What is told to whoever wants the name, too."""
+        return Conflict(
+            "customer_exists",
+            f"Another customer has this {self.what}.",
+            customer_id=str(self.customer_id),
+            pointer=self.pointer,
+        )
+
 
 async def first_taken(
     tx: AsyncConnection, wanted: Claims, *, other_than: UUID | None = None
@@ -48,6 +59,15 @@ async def first_taken(
         if (owner := await _owner(tx, by_id, other_than)) is not None:
             return Taken(owner, f"external id ({system}:{value})", f"/external_ids/{system}")
     return None
+
+
+async def owners_of_phones(
+    tx: AsyncConnection, phone_hashes: Sequence[bytes]
+) -> dict[bytes, Taken]:
+    """Those of the phones that somebody has."""
+    of = customers.c
+    rows = await tx.execute(select(of.phone_hash, of.id).where(of.phone_hash.in_(phone_hashes)))
+    return {row.phone_hash: Taken(row.id, "phone", "/phone") for row in rows}
 
 
 async def _owner(tx: AsyncConnection, query: Select[Any], other_than: UUID | None) -> UUID | None:

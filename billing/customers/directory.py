@@ -111,17 +111,29 @@ class CustomerDirectory:
             _foreseen.reset(token)
 
     async def _foresee(self, refs: Iterable[CustomerRef]) -> Foreseen:
+        with suppress(Overloaded):
+            found = await self.find_many(refs)
+            return {ref: one for ref, one in found.items() if not isinstance(one, ValidationFailed)}
+        return {}
+
+    async def find_many(
+        self, refs: Iterable[CustomerRef]
+    ) -> dict[CustomerRef, Customer | ValidationFailed | None]:
+        """The customers of `refs`, in few queries; ValidationFailed for what cannot be a phone.
+        Raises Overloaded."""
+        all_found: dict[CustomerRef, Customer | ValidationFailed | None] = {}
         wanted: dict[Batcher[Any, Customer], dict[CustomerRef, UUID | bytes | str]] = {}
         for ref in refs:
-            with suppress(ValidationFailed):
+            try:
                 look_up, key = self._named(ref.customer_id, ref.phone, ref.card, "")
+            except ValidationFailed as failed:
+                all_found[ref] = failed
+            else:
                 wanted.setdefault(look_up, {})[ref] = key
-        foreseen: dict[CustomerRef, Customer | None] = {}
-        with suppress(Overloaded):
-            for look_up, keys in wanted.items():
-                found = await look_up.get_many(keys.values())
-                foreseen |= {ref: found.get(key) for ref, key in keys.items()}
-        return foreseen
+        for look_up, keys in wanted.items():
+            found = await look_up.get_many(keys.values())
+            all_found |= {ref: found.get(key) for ref, key in keys.items()}
+        return all_found
 
 
 async def customers_by_id(database: Database, ids: list[UUID]) -> Mapping[UUID, Customer]:

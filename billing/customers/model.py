@@ -116,6 +116,7 @@ def normalise_phone(text: str, region: str) -> str:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
+@lru_cache(maxsize=10_000)
 def mask_phone(phone: str) -> str:
     """`"+79161234567"` as `"+7******4567"`: enough for its owner to recognise it."""
     code = str(phonenumbers.parse(phone).country_code)

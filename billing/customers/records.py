@@ -3,6 +3,7 @@ already have a transaction."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -14,8 +15,8 @@ from billing.customers import store
 from billing.customers.model import Person, Profile, mask_phone
 from billing.customers.vault import Vault
 from billing.events.schemas import CustomerRegistered, CustomerVerified
-from billing.events.store import record
-from billing.scenarios.store import note_verified
+from billing.events.store import New, record, record_many
+from billing.scenarios.store import Verified, note_collected, note_verified
 
 ERASED = "***"
 """The masked phone of who was erased."""
@@ -57,6 +58,10 @@ class Records:
         await store.insert(tx, self._sealed(profile, None))
         await self._write_names(tx, profile)
 
+    async def insert_new(self, tx: AsyncConnection, profiles: Sequence[Profile]) -> set[UUID]:
+        """Insert those whose phone nobody has, who have no other names; their ids."""
+        return await store.insert_new(tx, [self._sealed(one, None) for one in profiles])
+
     async def change(self, tx: AsyncConnection, profile: Profile) -> None:
         """Write a profile that was read under lock. Raises Conflict for who was erased."""
         data_key = (await self.row(tx, profile.id)).data_key
@@ -97,26 +102,40 @@ def must_be_changeable(profile: Profile) -> None:
         raise Conflict("customer_erased", "The customer's personal data was erased.")
 
 
-async def tell_registered(tx: AsyncConnection, profile: Profile) -> None:
-    data = CustomerRegistered(
-        customer_id=profile.id, status=profile.status, channel=profile.channel, store=profile.store
-    )
-    await record(tx, data, profile.created_at)
+async def tell_registered(tx: AsyncConnection, profiles: Sequence[Profile]) -> None:
+    """Tell of new customers; of those who are verified from the start that, too, and keep what is
+    to be posted after it."""
+    told: list[New] = []
+    verified: list[Verified] = []
+    for one in profiles:
+        registered = CustomerRegistered(
+            customer_id=one.id, status=one.status, channel=one.channel, store=one.store
+        )
+        told.append(New(registered, one.created_at))
+        if one.verified_at is not None:
+            told.append(New(_verified_event(one), one.verified_at))
+            verified.append(_verified(one, one.verified_at))
+    await record_many(tx, told)
+    await note_verified(tx, verified)
 
 
-async def tell_verified(
-    tx: AsyncConnection, profile: Profile, at: datetime, *, waited: bool
-) -> None:
-    """Tell that the phone was confirmed, and keep what is to be posted after it: with `waited`
-    the points, too, that may have been collected before."""
-    data = CustomerVerified(customer_id=profile.id, channel=profile.channel, store=profile.store)
-    await record(tx, data, at)
-    await note_verified(
-        tx,
-        profile.id,
+async def tell_verified(tx: AsyncConnection, profile: Profile, at: datetime) -> None:
+    """Tell that the phone was confirmed, and keep what is to be posted after it: the points, too,
+    that may have been collected before."""
+    await record(tx, _verified_event(profile), at)
+    await note_verified(tx, [_verified(profile, at)])
+    await note_collected(tx, _verified(profile, at))
+
+
+def _verified_event(profile: Profile) -> CustomerVerified:
+    return CustomerVerified(customer_id=profile.id, channel=profile.channel, store=profile.store)
+
+
+def _verified(profile: Profile, at: datetime) -> Verified:
+    return Verified(
+        customer_id=profile.id,
         channel=profile.channel,
         store=profile.store,
         registered_at=profile.created_at,
         verified_at=at,
-        waited=waited,
     )

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billing.catalog.service import Catalog
 from billing.common.auth import Principal
 from billing.common.db import Database
-from billing.common.errors import Conflict, Forbidden, ValidationFailed
+from billing.common.errors import Forbidden, Overloaded, Problem, ValidationFailed
 from billing.common.wire import composed
 from billing.customers import claims
 from billing.customers.claims import Claims
@@ -65,12 +65,57 @@ class Customers:
 
     async def register(self, principal: Principal, new: CustomerIn) -> Profile:
         """A new customer. Raises Conflict customer_exists with the owner's `customer_id`."""
+        profile = await self._new(principal, new)
+
+        async def write(tx: AsyncConnection) -> Profile:
+            await self._records.insert(tx, profile)
+            await tell_registered(tx, [profile])
+            return profile
+
+        wanted = Claims(self.phone_hash(new.phone), profile.cards, profile.external_ids)
+        return await self.claiming(wanted, write)
+
+    async def register_many(
+        self, principal: Principal, news: Sequence[CustomerIn], timeout_s: float
+    ) -> list[Profile | Problem]:
+        """Customers who have a phone and no other names, each as `register` has it, all in one
+        transaction; what is wrong with one stands in its place and hinders no other. Raises
+        Overloaded: then nobody is registered, or all are, and the phones tell."""
+        fates: list[Profile | Problem] = []
+        for new in news:
+            try:
+                fates.append(await self._new(principal, new))
+            except Problem as problem:
+                fates.append(problem)
+        wanted = [one for one in fates if isinstance(one, Profile)]
+        if any(one.cards or one.external_ids for one in wanted):
+            raise ValueError("customers with cards or external ids are registered one by one")
+        async with self._database.transaction(timeout_s=timeout_s) as tx:
+            ids = await self._records.insert_new(tx, wanted)
+            await tell_registered(tx, [one for one in wanted if one.id in ids])
+        known = await self._known([one for one in wanted if one.id not in ids], timeout_s)
+        return [known.get(one.id, one) if isinstance(one, Profile) else one for one in fates]
+
+    async def _known(self, late: Sequence[Profile], timeout_s: float) -> dict[UUID, Problem]:
+        """What those hear whose phone somebody has, by the id they would have had."""
+        hashes = {one.id: self._vault.phone_hash(one.phone) for one in late if one.phone}
+        if not hashes:
+            return {}
+        async with self._database.transaction(timeout_s=timeout_s) as tx:
+            owners = await claims.owners_of_phones(tx, list(hashes.values()))
+        gone = Overloaded("The phone's owner was erased this moment; try again.")
+        return {
+            id_: owners[one].conflict() if one in owners else gone for id_, one in hashes.items()
+        }
+
+    async def _new(self, principal: Principal, new: CustomerIn) -> Profile:
+        """The customer to be. Raises Forbidden, ValidationFailed."""
         if new.status != "unverified" and principal.role != "admin":
             raise Forbidden(f"Only an admin may register a customer as {new.status}.")
         channel, shop = await self._catalog.place(*principal.bind(new.channel, new.store))
         now = self._clock()
         phone = self._phone(new.phone)
-        profile = Profile(
+        return Profile(
             id=uuid7(),
             phone=phone,
             phone_masked=mask_phone(phone),
@@ -87,16 +132,6 @@ class Customers:
             verified_at=now if new.status == "verified" else None,
             birth_date_since=None if new.birth_date is None else now,
         )
-
-        async def write(tx: AsyncConnection) -> Profile:
-            await self._records.insert(tx, profile)
-            await tell_registered(tx, profile)
-            if profile.verified_at is not None:
-                await tell_verified(tx, profile, profile.verified_at, waited=False)
-            return profile
-
-        wanted = Claims(self._vault.phone_hash(phone), profile.cards, profile.external_ids)
-        return await self.claiming(wanted, write)
 
     async def change(
         self, principal: Principal, customer_id: UUID, patch: CustomerPatch
@@ -124,7 +159,7 @@ class Customers:
             new = _changed(principal, old, given, self._clock())
             await self._records.change(tx, new)
             if new.verified_at != old.verified_at and new.verified_at is not None:
-                await tell_verified(tx, new, new.verified_at, waited=True)
+                await tell_verified(tx, new, new.verified_at)
             return new
 
         return await self.claiming(wanted, write, customer_id)
@@ -180,12 +215,11 @@ class Customers:
                 taken = await claims.first_taken(tx, wanted, other_than=customer_id)
             if taken is None:
                 raise
-            raise Conflict(
-                "customer_exists",
-                f"Another customer has this {taken.what}.",
-                customer_id=str(taken.customer_id),
-                pointer=taken.pointer,
-            ) from error
+            raise taken.conflict() from error
+
+    def phone_hash(self, text: str) -> bytes:
+        """The same for every way to write a phone. Raises ValidationFailed at /phone."""
+        return self._vault.phone_hash(self._phone(text))
 
     def _phone(self, text: str, pointer: str = "/phone") -> str:
         try:

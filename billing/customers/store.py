@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import asdict
 from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.customers.model import Status
@@ -46,11 +49,21 @@ _COLUMNS = [customers.c[name] for name in Row.__struct_fields__]
 
 
 async def insert(tx: AsyncConnection, row: Row) -> None:
-    await tx.execute(customers.insert().values(msgspec.structs.asdict(row)))
+    await tx.execute(customers.insert().values(asdict(row)))
+
+
+async def insert_new(tx: AsyncConnection, rows: Sequence[Row]) -> set[UUID]:
+    """Insert those whose phone nobody has; their ids."""
+    if not rows:
+        return set()
+    # Sorted: two that want the same phones then wait for each other, not both.
+    values = [asdict(row) for row in sorted(rows, key=lambda row: row.phone_hash or b"")]
+    new = postgresql.insert(customers).on_conflict_do_nothing(index_elements=["phone_hash"])
+    return set(await tx.scalars(new.returning(customers.c.id), values))
 
 
 async def change(tx: AsyncConnection, row: Row) -> None:
-    values = msgspec.structs.asdict(row)
+    values = asdict(row)
     await tx.execute(update(customers).where(customers.c.id == row.id).values(values))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -129,15 +130,22 @@ class Reader:
         if text is None:
             return None
         try:
-            if _DATE.fullmatch(text):
-                day = datetime.fromisoformat(text)
-                day = day + timedelta(days=1) if whole_day else day
-                return Instant.from_wire(day.replace(tzinfo=self._zone).isoformat())
-            return Instant.from_wire(text)
-        except ValueError:
+            return _instant(text, self._zone, whole_day)
+        except (ValueError, OverflowError):
             raise ValueError(
-                f'{name} must be a date such as "2026-12-31", or a time with offset'
+                f'{name} must be a date such as "2026-12-31", or a time with offset, of the years '
+                "1970 to 2200"
             ) from None
+
+
+@lru_cache(maxsize=10_000)
+def _instant(text: str, zone: ZoneInfo, whole_day: bool) -> datetime:
+    """A time, or where a day begins or, when it is whole, ends. Raises ValueError."""
+    if not _DATE.fullmatch(text):
+        return Instant.from_wire(text)
+    day = datetime.fromisoformat(text)
+    day = day + timedelta(days=1) if whole_day else day
+    return Instant.from_wire(day.replace(tzinfo=zone).isoformat())
 
 
 def _points(row: dict[str, str]) -> int:

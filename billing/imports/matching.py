@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
 from billing.common.auth import Principal
 from billing.common.db import Database
-from billing.common.errors import Conflict, ValidationFailed
+from billing.common.errors import Conflict, Problem, ValidationFailed
 from billing.customers.directory import CustomerDirectory
+from billing.customers.model import Profile
 from billing.customers.schemas import CustomerIn
 from billing.customers.service import Customers
 from billing.imports.model import Lot, Owned, Owner, Reject, Totals
 from billing.imports.seen import Seen
 
-AT_ONCE: Final = 16
-"""Customers registered side by side: each is a transaction of its own."""
 UNKNOWN: Final = "no customer has this {}"
 TIMEOUT_S: Final = 30.0
 
@@ -29,24 +27,24 @@ JOIN billing.customer_external_ids e ON e.system = want.system AND e.value = wan
 
 
 class Registrar:
-    """Registers whoever has a phone and is not known yet, as verified."""
+    """Registers phones that are not known yet, as verified customers."""
 
     def __init__(self, customers: Customers, principal: Principal) -> None:
         self._customers = customers
         self._principal = principal
 
-    async def register(self, owner: Owner) -> UUID | str:
-        """The new customer, or why there is none."""
-        if owner.ref is None or owner.ref.phone is None:
-            return "cannot be registered without a phone"
-        new = CustomerIn(phone=owner.ref.phone, name=owner.name, status="verified")
-        try:
-            return (await self._customers.register(self._principal, new)).id
-        except Conflict as conflict:
-            known = conflict.members.get("customer_id")
-            return UUID(str(known)) if known is not None else conflict.detail
-        except ValidationFailed as problem:
-            return problem.errors[0].detail
+    def phone_hash(self, phone: str) -> bytes:
+        """The same for every way to write a phone that could be found."""
+        return self._customers.phone_hash(phone)
+
+    async def register(self, owners: Sequence[Owner]) -> list[Profile | Problem]:
+        """Register owners by phone, all in one transaction."""
+        new = [
+            CustomerIn(phone=one.ref.phone, name=one.name, status="verified")
+            for one in owners
+            if one.ref is not None and one.ref.phone is not None
+        ]
+        return await self._customers.register_many(self._principal, new, TIMEOUT_S)
 
 
 class Matcher:
@@ -65,8 +63,7 @@ class Matcher:
     ) -> tuple[list[Owned], list[Reject]]:
         """Lots with their customers, and those without. A dry run registers nobody: who would be
         registered is counted as `unknown` and stands with the nil id."""
-        external = await self._external(lots)
-        found = await asyncio.gather(*(self._find(one.owner, external) for one in lots))
+        found = await self._find(lots)
         fates: dict[int, UUID | str] = {
             lot.line: fate if fate is not None else UNKNOWN.format(_kind(lot.owner))
             for lot, fate in zip(lots, found, strict=True)
@@ -84,19 +81,22 @@ class Matcher:
                     rejects.append(Reject(lot.line, str(reason)))
         return owned, rejects
 
-    async def _find(self, owner: Owner, external: dict[tuple[str, str], UUID]) -> UUID | str | None:
-        if owner.external_id is not None:
-            return external.get(owner.external_id)
-        ref = owner.ref
-        if ref is None:
-            return None
-        try:
-            found = await self._directory.resolve(
-                customer_id=ref.customer_id, phone=ref.phone, card=ref.card, pointer=""
-            )
-        except ValidationFailed as failed:
-            return failed.errors[0].detail
-        return None if found is None else found.id
+    async def _find(self, lots: Sequence[Lot]) -> list[UUID | str | None]:
+        """The customer of each lot, or why there can be none; None when nobody is known."""
+        external = await self._external(lots)
+        found = await self._directory.find_many(
+            one.owner.ref for one in lots if one.owner.ref is not None
+        )
+        fates: list[UUID | str | None] = []
+        for one in lots:
+            known = None if one.owner.ref is None else found[one.owner.ref]
+            if isinstance(known, ValidationFailed):
+                fates.append(known.errors[0].detail)
+            elif known is not None:
+                fates.append(known.id)
+            else:
+                fates.append(external.get(one.owner.external_id or ("", "")))
+        return fates
 
     async def _external(self, lots: Sequence[Lot]) -> dict[tuple[str, str], UUID]:
         wanted = [one.owner.external_id for one in lots if one.owner.external_id is not None]
@@ -111,26 +111,31 @@ class Matcher:
         self, lots: Sequence[Lot], registrar: Registrar, totals: Totals, *, dry: bool
     ) -> dict[int, UUID | str]:
         """A fate for each line of customers nobody knows; lines of one phone share one."""
-        by_phone: dict[str, list[Lot]] = {}
-        fates: dict[int, UUID | str] = {}
+        by_phone: dict[bytes, list[Lot]] = {}
         for lot in lots:
             if lot.owner.ref is not None and lot.owner.ref.phone is not None:
-                by_phone.setdefault(lot.owner.ref.phone, []).append(lot)
+                by_phone.setdefault(registrar.phone_hash(lot.owner.ref.phone), []).append(lot)
         if dry:
             for phone in by_phone:
-                self._unknown.add(phone)
+                self._unknown.add(phone.hex())
             totals.unknown = self._unknown.count
             return {lot.line: UUID(int=0) for group in by_phone.values() for lot in group}
-        groups = iter(by_phone.values())
+        made = await registrar.register([group[0].owner for group in by_phone.values()])
+        totals.created += sum(isinstance(one, Profile) for one in made)
+        return {
+            lot.line: _fate(one)
+            for group, one in zip(by_phone.values(), made, strict=True)
+            for lot in group
+        }
 
-        async def work() -> None:
-            for group in groups:
-                fate = await registrar.register(group[0].owner)
-                totals.created += isinstance(fate, UUID)
-                fates.update((lot.line, fate) for lot in group)
 
-        await asyncio.gather(*(work() for _ in range(min(AT_ONCE, len(by_phone)))))
-        return fates
+def _fate(made: Profile | Problem) -> UUID | str:
+    """The new customer, or whom somebody else has registered meanwhile; or why there is none."""
+    if isinstance(made, Profile):
+        return made.id
+    if isinstance(made, Conflict) and "customer_id" in made.members:
+        return UUID(str(made.members["customer_id"]))
+    return made.errors[0].detail if isinstance(made, ValidationFailed) else made.detail
 
 
 def _kind(owner: Owner) -> str:

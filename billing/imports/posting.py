@@ -24,6 +24,7 @@ MAX_ERROR: Final = 200
 log = structlog.stdlib.get_logger(__name__)
 
 
+REJECTED: Final = "rejected"
 Fate = tuple[int, Literal["posted", "already", "rejected"], str | None]
 """A line, how it fared, and why not."""
 

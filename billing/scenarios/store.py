@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.common.batch import Batcher
 from billing.common.db import Database
+from billing.common.wire import encode
 from billing.scenarios.tables import scenario_queue
 
 MAX_ATTEMPTS: Final = 10
@@ -42,41 +43,55 @@ COLLECTED: Final = "collected"
 """No event that programs know: points that waited for the verification become available."""
 
 
-async def note_verified(
-    tx: AsyncConnection,
-    customer_id: UUID,
-    *,
-    channel: str | None,
-    store: str | None,
-    registered_at: datetime,
-    verified_at: datetime,
-    waited: bool,
-) -> None:
-    """Keep, in the transaction that verifies a customer, what is to be posted after it. Who is
-    verified a second time, with a new phone, gets nothing new. With `waited` there may be points
-    that were collected before: they become available, each time."""
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer whose phone is confirmed; channel and store are those of the registration."""
+
+    customer_id: UUID
+    channel: str | None
+    store: str | None
+    registered_at: datetime
+    verified_at: datetime
+
+    def waiting(self, event: str, at: datetime) -> Waiting:
+        """What is to be posted for it."""
+        of = self.customer_id
+        details = {"channel": self.channel, "store": self.store}
+        return Waiting(waiting_id(of, event), of, event, at, details)
+
+
+_NOTE = text("""
+INSERT INTO billing.scenario_queue (id, customer_id, event, occurred_at, details)
+SELECT * FROM unnest(
+    CAST(:id AS uuid[]), CAST(:customer_id AS uuid[]), CAST(:event AS text[]),
+    CAST(:occurred_at AS timestamptz[]), CAST(:details AS jsonb[]))
+ON CONFLICT (id) DO NOTHING
+""")
+
+
+async def note_verified(tx: AsyncConnection, customers: Sequence[Verified]) -> None:
+    """Keep, in the transaction that verifies customers, what is to be posted after it. Who is
+    verified a second time, with a new phone, gets nothing new."""
     rows = [
-        {
-            "id": waiting_id(customer_id, event),
-            "customer_id": customer_id,
-            "event": event,
-            "occurred_at": at,
-            "details": {"channel": channel, "store": store},
-        }
-        for event, at in zip(BY_VERIFYING, (registered_at, verified_at), strict=True)
+        one.waiting(event, at)
+        for one in customers
+        for event, at in zip(BY_VERIFYING, (one.registered_at, one.verified_at), strict=True)
     ]
-    await tx.execute(insert(scenario_queue).on_conflict_do_nothing(), rows)
-    if waited:
-        collected = {
-            "id": waiting_id(customer_id, COLLECTED),
-            "customer_id": customer_id,
-            "event": COLLECTED,
-            "occurred_at": verified_at,
-            "details": {"channel": channel, "store": store},
+    if rows:
+        values = {
+            name: [getattr(row, name) for row in rows]
+            for name in ("id", "customer_id", "event", "occurred_at")
         }
-        again = {"occurred_at": verified_at, "done_at": None, "attempts": 0, "error": None}
-        upsert = insert(scenario_queue).values(collected)
-        await tx.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=again))
+        details = [encode(row.details).decode() for row in rows]
+        await tx.execute(_NOTE, {**values, "details": details})
+
+
+async def note_collected(tx: AsyncConnection, customer: Verified) -> None:
+    """Points that were collected before the customer was verified become available, each time."""
+    at = customer.verified_at
+    again = {"occurred_at": at, "done_at": None, "attempts": 0, "error": None}
+    row = msgspec.structs.asdict(customer.waiting(COLLECTED, at))
+    upsert = insert(scenario_queue).values(row)
+    await tx.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=again))
 
 
 _COLUMNS = [scenario_queue.c[name] for name in Waiting.__struct_fields__]

@@ -119,7 +119,7 @@ class Confirming:
         if profile.status == "unverified":
             verified = replace(profile, status="verified", verified_at=now, updated_at=now)
             await self._records.change(tx, verified)
-            await tell_verified(tx, verified, now, waited=True)
+            await tell_verified(tx, verified, now)
 
     async def _consent(
         self,

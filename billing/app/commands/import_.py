@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -21,12 +22,13 @@ from billing.common.auth import Principal
 from billing.common.errors import Conflict, Problem
 from billing.common.money import format_amount, parse_amount
 from billing.common.settings import Settings
+from billing.common.tasks import end
 from billing.customers.secret import SecretKeyChanged
 from billing.imports import store
 from billing.imports.csvfile import OF_REJECTS, Reader, check_columns, check_name
 from billing.imports.matching import Matcher, Registrar
-from billing.imports.model import Control, Lot, Reject, Totals
-from billing.imports.posting import GROUP, Poster
+from billing.imports.model import Control, Lot, Owned, Reject, Totals
+from billing.imports.posting import GROUP, REJECTED, Poster
 from billing.imports.reading import Record, records
 from billing.imports.store import Import
 from billing.operators.service import COMMAND_LINE
@@ -143,6 +145,15 @@ class _File:
             yield header.cells if header is not None else (), found
 
 
+class _Group(msgspec.Struct):
+    """Lines of the file, the sum of their points, and what became of them."""
+
+    cells: dict[int, list[str]]
+    points: int
+    owned: list[Owned]
+    rejects: list[Reject]
+
+
 _Rejects = Callable[[Reject, Sequence[str]], None]
 
 
@@ -170,46 +181,60 @@ class _Pass:
         """Read everything, find everybody, post nothing."""
         task = bar.add_task("Checking", total=None)
         with self._rejects() as reject:
-            async for _ in self._matched(reject, dry=True):
+            async for group in self._groups(dry=True):
+                self._count(group, reject)
                 bar.update(task, completed=self._totals.rows)
         bar.update(task, total=self._totals.rows, completed=self._totals.rows)
 
     async def post(self, bar: Progress, total: int) -> None:
-        """Post what is good, a group at a time."""
+        """Post what is good, a group at a time; the customers of the next one are found and
+        registered meanwhile."""
         task = bar.add_task("Posting", total=total)
         poster = Poster(self._services.ledger, self._name, f"import {self._name}")
-        with self._rejects() as reject:
-            async for lots, cells in self._matched(reject, dry=False):
-                for line, state, reason in await poster.post(lots, self._totals):
-                    if state == "rejected":
-                        reject(Reject(line, reason or ""), cells[line])
-                bar.update(task, completed=self._totals.rows)
 
-    async def _matched(
-        self, reject: _Rejects, *, dry: bool
-    ) -> AsyncIterator[tuple[list[Any], dict[int, list[str]]]]:
-        """Groups of lots with their customers, beside the cells of their lines."""
+        async def post(group: _Group) -> None:
+            fates = await poster.post(group.owned, self._totals)
+            group.rejects += [
+                Reject(line, why or "") for line, how, why in fates if how == REJECTED
+            ]
+            self._count(group, reject)
+            bar.update(task, completed=self._totals.rows)
+
+        with self._rejects() as reject:
+            before: asyncio.Task[None] | None = None
+            try:
+                async for group in self._groups(dry=False):
+                    if before is not None:
+                        await before
+                    before = asyncio.create_task(post(group))
+                if before is not None:
+                    await before
+            finally:
+                await end(before)
+
+    def _count(self, group: _Group, reject: _Rejects) -> None:
+        """Count a group that is done with, and write down its rejects."""
+        self._totals.rows += len(group.cells)
+        self._totals.points += group.points
+        for found in group.owned:
+            self._totals.take(found.lot)
+        for one in sorted(group.rejects, key=lambda one: one.line):
+            reject(one, group.cells[one.line])
+
+    async def _groups(self, *, dry: bool) -> AsyncIterator[_Group]:
+        """All lines, in groups, with their customers."""
         with self._file.rows() as (header, rows):
             settings = self._services.settings
             reader = Reader(
                 self._name, check_columns(header), settings.timezone, self._services.ledger.clock()
             )
             while cells := {one.line: one.cells for one in islice(rows, GROUP)}:
-                lots: list[Lot] = []
-                for line, row in cells.items():
-                    self._totals.rows += 1
-                    self._totals.points += reader.points(row)
-                    match reader.read(line, row):
-                        case Lot() as lot:
-                            lots.append(lot)
-                        case Reject() as wrong:
-                            reject(wrong, row)
-                owned, unmatched = await self._matcher.match(lots, self._totals, dry=dry)
-                for one in unmatched:
-                    reject(one, cells[one.line])
-                for found in owned:
-                    self._totals.take(found.lot)
-                yield owned, cells
+                read = [reader.read(line, row) for line, row in cells.items()]
+                lots = [one for one in read if isinstance(one, Lot)]
+                owned, rejects = await self._matcher.match(lots, self._totals, dry=dry)
+                rejects += [one for one in read if isinstance(one, Reject)]
+                points = sum(reader.points(row) for row in cells.values())
+                yield _Group(cells, points, owned, rejects)
 
     @contextmanager
     def _rejects(self) -> Iterator[_Rejects]:
