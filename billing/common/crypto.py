@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import os
-from hashlib import sha256
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -29,7 +28,7 @@ def derive(secret: bytes, purpose: str) -> bytes:
 
 def keyed_hash(key: bytes, text: str) -> bytes:
     """A 256-bit name of `text` that nobody without `key` can compute or guess back."""
-    return hmac.new(key, text.encode(), sha256).digest()
+    return hmac.digest(key, text.encode(), "sha256")
 
 
 def new_data_key() -> bytes:
