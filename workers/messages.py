@@ -1,14 +1,11 @@
-"""Carrying messages to customers and back. Redis only wakes: a message that is lost makes it
-late."""
+"""Carrying messages to customers and back."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
-import dramatiq
 import structlog
-from dramatiq import Broker, Middleware, Worker
-from dramatiq.asyncio import async_to_sync
+from dramatiq import Broker
 
 from billing.catalog.service import Catalog
 from billing.common.db import Database
@@ -23,11 +20,10 @@ from billing.messages.service import Messages
 from billing.verifications.model import Rules
 from billing.verifications.service import Verifications
 from integrations.sms.running import SmsWork
+from workers.carrying import OpenWork, declare_carrying
 from workers.ledger import OpenLedger
 from workers.names import FORGET_MESSAGES, HEAR_MESSAGES, SEND_MESSAGES
 
-SECOND: Final = 1000
-MINUTE: Final = 60 * SECOND
 _WAITING: Final = (
     "messages wait: BONUS_SECRET_KEY is not the one this database was written with, or no API has "
     "started on it yet"
@@ -36,33 +32,30 @@ _WAITING: Final = (
 log = structlog.stdlib.get_logger(__name__)
 
 
-class OpenMessages(Middleware):
-    """What messages need, while the worker runs. Stands behind OpenLedger in the broker's list."""
+class OpenMessages(OpenWork[SmsWork]):
+    """What messages need, while the worker runs."""
+
+    doing: ClassVar = "messages are sent"
 
     def __init__(self, settings: Settings, opened: OpenLedger) -> None:
-        self._settings = settings
-        self._opened = opened
-        self._work: SmsWork | None = None
+        super().__init__(settings, opened)
         self._database: Database | None = None
         self._vault: Vault | None = None
         self._complained = False
 
-    @property
-    def work(self) -> SmsWork:
-        if self._work is None:
-            raise RuntimeError("messages are sent in a running worker only")
-        return self._work
+    async def send(self) -> int:
+        """What is queued, for some seconds; the scheduler's next message goes on."""
+        return await self.work.sender.run() if await self._has_the_key() else 0
 
-    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
-        async_to_sync(self._open)()
+    async def hear(self) -> int:
+        """Events to be told, webhooks, and what is to be asked about, for some seconds."""
+        return await self.work.listen() if await self._has_the_key() else 0
 
-    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
-        self.work.stop()
+    async def forget(self) -> None:
+        """What is long over."""
+        await self.work.forget(self._opened.a_while())
 
-    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
-        async_to_sync(self._close)()
-
-    async def _open(self) -> None:
+    async def _open(self) -> SmsWork:
         ledger, settings = self._opened.ledger, self._settings
         clock, region = ledger.clock, settings.default_region
         database = Database(settings.database_url, application="bonus-replies", size=2)
@@ -77,24 +70,12 @@ class OpenMessages(Middleware):
             Customers(database, vault, catalog, region, clock=clock, ledger=ledger),
         )
         self._database, self._vault = database, vault
-        self._work = SmsWork(settings, vault, acts, consents, clock)
+        return SmsWork(settings, vault, acts, consents, clock)
 
     async def _close(self) -> None:
-        await self.work.close()
+        await super()._close()
         if self._database is not None:
             await self._database.close()
-
-    async def send(self) -> int:
-        """What is queued, for some seconds; the scheduler's next message goes on."""
-        return await self.work.sender.run() if await self._has_the_key() else 0
-
-    async def hear(self) -> int:
-        """Events to be told, webhooks, and what is to be asked about, for some seconds."""
-        return await self.work.listen() if await self._has_the_key() else 0
-
-    async def forget(self) -> None:
-        """What is long over."""
-        await self.work.forget(self._opened.a_while())
 
     async def _has_the_key(self) -> bool:
         """Whether BONUS_SECRET_KEY is this database's: under another one no phone could be read,
@@ -110,17 +91,12 @@ class OpenMessages(Middleware):
 
 
 def declare_messages(broker: Broker, opened: OpenMessages) -> None:
-    """Register the actors with the broker. Times are in milliseconds."""
-    for name, function in (
-        (SEND_MESSAGES, opened.send),
-        (HEAR_MESSAGES, opened.hear),
-        (FORGET_MESSAGES, opened.forget),
-    ):
-        dramatiq.actor(
-            broker=broker,
-            actor_name=name,
-            alone=True,
-            max_retries=0,  # the scheduler's next message is never far
-            max_age=MINUTE,
-            time_limit=10 * MINUTE,
-        )(function)
+    """Register the actors with the broker."""
+    declare_carrying(
+        broker,
+        {
+            SEND_MESSAGES: opened.send,
+            HEAR_MESSAGES: opened.hear,
+            FORGET_MESSAGES: opened.forget,
+        },
+    )
