@@ -140,16 +140,6 @@ async def test_what_may_have_been_taken_is_not_sent_again(
         assert (await house.send(), second.sms) == (0, [])
 
 
-async def test_a_provider_that_says_nothing_is_not_waited_for(house: House, smsc: Peer) -> None:
-    await house.add(smsc)
-    smsc.faults = ["hang after"]
-    fleet = house.new_fleet(timeout_s=0.2)
-    message = await house.enqueue()
-    await house.new_sender(fleet).run(linger=False)
-    assert (await house.get(message)).status == "unknown"
-    assert len(smsc.sms) == 1
-
-
 async def test_a_killed_sender_leaves_what_it_had_unknown(
     house: House, smsc: Peer, shared_database: TestDatabase
 ) -> None:
