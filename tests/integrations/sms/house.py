@@ -79,6 +79,13 @@ def generic(endpoint: str, **more: Any) -> dict[str, Any]:
     }
 
 
+def by_smsc(secret: str, **fields: str) -> bytes:
+    """A report with SMSC's hash: of id, phone and status, and of nothing else."""
+    signed = ":".join([fields["id"], fields["phone"], fields["status"], secret])
+    made = hashlib.md5(signed.encode(), usedforsecurity=False).hexdigest()
+    return urlencode({**fields, "md5": made}).encode()
+
+
 @dataclass
 class Acts:
     """The rest of the service, which writes down what it is asked."""
@@ -258,9 +265,7 @@ class House:
 
     async def smsc(self, **fields: str) -> Ack:
         """A webhook with SMSC's hash."""
-        signed = ":".join([fields["id"], fields["phone"], fields["status"], "sec"])
-        made = hashlib.md5(signed.encode(), usedforsecurity=False).hexdigest()
-        return await self.hook("smsc", urlencode({**fields, "md5": made}).encode())
+        return await self.hook("smsc", by_smsc("sec", **fields))
 
     def _wake(self) -> None:
         self.woken += 1

@@ -11,13 +11,16 @@ import asyncio
 import base64
 import itertools
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.integrations.webhooks.receiver import Message, Receiver, listening, never, status
+from tests.ledger.conftest import START
 
 HTML = b"<html>Service is temporarily unavailable</html>"
 
@@ -31,6 +34,7 @@ class Sms:
     text: str
     status: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
+    at: datetime = START
 
 
 @dataclass
@@ -44,6 +48,7 @@ class Peer:
     answers: list[Any] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     down: bool = False
+    clock: Callable[[], datetime] = lambda: START
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -226,7 +231,8 @@ class TwilioPeer(Peer):
             return self._verify(path.removeprefix("/v2/Services/VA1/"), form(message))
         if path == f"{account}/Messages.json" and message.body:
             fields = form(message)
-            made = Sms(f"SM{next(self.ids)}", fields["To"], fields["Body"], "queued", fields)
+            number = f"SM{next(self.ids)}"
+            made = Sms(number, fields["To"], fields["Body"], "queued", fields, self.clock())
             self.sms.append(made)
             return 201, self._shown(made)
         if path == f"{account}/Messages.json":
@@ -250,7 +256,7 @@ class TwilioPeer(Peer):
             "price": "-0.01500" if over else None,
             "price_unit": "USD",
             "error_code": None,
-            "date_created": "Thu, 01 Jan 2026 00:00:00 +0000",
+            "date_created": format_datetime(one.at),
         }
 
     def _verify(self, path: str, fields: dict[str, str]) -> Any:
