@@ -8,7 +8,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec.structs import asdict
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -77,6 +77,14 @@ async def read_duplicates(tx: AsyncConnection, customer_id: UUID) -> list[Row]:
     """Who was merged into the customer: the same person."""
     query = select(*_COLUMNS).where(customers.c.merged_into == customer_id)
     return [Row(**row._mapping) for row in await tx.execute(query.order_by(customers.c.id))]
+
+
+async def lock_person(tx: AsyncConnection, customer_id: UUID) -> list[Row]:
+    """The customer and who was merged into them, locked by id: so does who merges two."""
+    C = customers.c
+    is_theirs = or_(C.id == customer_id, C.merged_into == customer_id)
+    query = select(*_COLUMNS).where(is_theirs).order_by(C.id).with_for_update()
+    return [Row(**row._mapping) for row in await tx.execute(query)]
 
 
 async def read_cards(tx: AsyncConnection, customer_id: UUID) -> list[str]:

@@ -12,7 +12,7 @@ from billing.balances.schemas import StatementItemOut
 from billing.balances.service import read_balance, read_statement
 from billing.common.auth import Principal
 from billing.common.db import Database
-from billing.common.errors import Conflict
+from billing.common.errors import Conflict, NotFound
 from billing.common.wire import decode_cursor
 from billing.consents import store as consents
 from billing.consents.model import Consent
@@ -22,7 +22,7 @@ from billing.customers.model import Profile
 from billing.customers.records import Records
 from billing.customers.routes import shown
 from billing.customers.schemas import ErasedOut
-from billing.customers.store import read_duplicates
+from billing.customers.store import Row, lock_person, read_duplicates
 from billing.customers.vault import Vault
 from billing.events.schemas import CustomerErased
 from billing.events.store import record
@@ -103,7 +103,8 @@ class Persons:
         """
         now = self._ledger.clock()
         async with self._database.transaction() as tx:
-            row = await self._records.row(tx, customer_id, lock=True)
+            rows = await self._locked(tx, customer_id)
+            (row,) = [one for one in rows if one.id == customer_id]
             if row.merged_into is not None:
                 raise Conflict(
                     "customer_merged",
@@ -113,9 +114,21 @@ class Persons:
             before = await store.erased_at(tx, customer_id)
             if before is not None:
                 return ErasedOut(customer_id, before)
-            for one in [row, *await read_duplicates(tx, customer_id)]:
+            for one in rows:
                 await self._erase(tx, one.id, now, reason, principal.name)
         return ErasedOut(customer_id, now)
+
+    async def _locked(self, tx: AsyncConnection, customer_id: UUID) -> list[Row]:
+        """The customer and those merged into them. Raises NotFound."""
+        while True:
+            async with tx.begin_nested() as locked:
+                rows = await lock_person(tx, customer_id)
+                if not rows:
+                    raise NotFound(f"There is no customer {customer_id}.")
+                # Another one may have been merged into them before they were locked.
+                if len(rows) == 1 + len(await read_duplicates(tx, customer_id)):
+                    return rows
+                await locked.rollback()
 
     async def _erase(
         self, tx: AsyncConnection, customer_id: UUID, now: datetime, reason: str, author: str

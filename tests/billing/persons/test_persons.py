@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import asyncpg
@@ -12,6 +13,10 @@ from tests.billing.merges.test_merges import balance, give, merged
 from tests.billing.verifications.house import House, refused
 from tests.conftest import TestDatabase
 
+WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 NAME, MAIL = "Анна Сергеевна Облепихина", "anna.oblepikhina@example.org"
 
 
@@ -140,6 +145,31 @@ async def test_duplicates_are_erased_with_the_one_they_became(house: House) -> N
     await merged(house, duplicate["id"], survivor["id"])
     refused(await erase(house, duplicate["id"]), 409, "customer_merged")
     await erase(house, survivor["id"])
+    for one in (duplicate, survivor):
+        shown = (await (await house.client()).get(f"/v1/customers/{one['id']}")).json()
+        assert (shown["phone"], shown["name"]) == (None, None)
+
+
+async def test_who_is_merged_while_an_erasure_waits_is_erased_too(
+    house: House, database: TestDatabase
+) -> None:
+    """The rows of a person are locked in one order, and looked for again once they are."""
+    duplicate, survivor = await house.customer("verified", name="Ольга"), await person(house)
+    other = await asyncpg.connect(database.superuser_url)
+    merging = other.transaction()
+    await merging.start()
+    await other.execute("SELECT FROM billing.customers WHERE id = $1 FOR UPDATE", survivor["id"])
+    erasing = asyncio.create_task(erase(house, survivor["id"]))
+    async with asyncio.timeout(5):
+        while not await other.fetchval(WAITING):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    await other.execute(
+        "UPDATE billing.customers SET merged_into = $1 WHERE id = $2",
+        survivor["id"], duplicate["id"],
+    )  # fmt: skip
+    await merging.commit()
+    await other.close()
+    assert (await erasing).status_code == 200
     for one in (duplicate, survivor):
         shown = (await (await house.client()).get(f"/v1/customers/{one['id']}")).json()
         assert (shown["phone"], shown["name"]) == (None, None)
