@@ -125,8 +125,10 @@ class Fleet:
 
     def _close_later(self, made: Made) -> None:
         async def close() -> None:
-            await asyncio.sleep(60)
-            await made.provider.close()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await made.provider.close()
 
         task = asyncio.create_task(close())
         self._closing.add(task)
