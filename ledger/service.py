@@ -55,12 +55,15 @@ class Ledger:
         bulk_capacity: int = 100_000,
         readers: int = 4,
         reporters: int = 2,
+        exporters: int = 2,
         connect_timeout_s: float = 1.0,
         clock: Clock = utc_now,
     ) -> None:
         self._url = url
         self._readers = readers
         self._reporters = reporters
+        self._exporters = exporters
+        self.exports = asyncio.Semaphore(exporters)
         self._connect_timeout_s = connect_timeout_s
         self.clock = clock
         self.lanes = [
@@ -83,6 +86,7 @@ class Ledger:
         )
         self._pool: Pool | None = None
         self._report_pool: Pool | None = None
+        self._export_pool: Pool | None = None
 
     async def __aenter__(self) -> Ledger:
         await self.start()
@@ -94,8 +98,12 @@ class Ledger:
     async def start(self) -> None:
         """Start the lanes. The database may be away: commands then hear so."""
         self._pool = await self._read_pool(self._readers, "bonus reader", self._connect_timeout_s)
+        patience_s = min(REPORT_CONNECT_S, self._connect_timeout_s)
         self._report_pool = await self._read_pool(
-            self._reporters, "bonus reports", min(REPORT_CONNECT_S, self._connect_timeout_s), _hear
+            self._reporters, "bonus reports", patience_s, _hear
+        )
+        self._export_pool = await self._read_pool(
+            self._exporters, "bonus exports", patience_s, _hear
         )
         for lane in self._all_lanes():
             lane.start()
@@ -103,7 +111,7 @@ class Ledger:
     async def close(self) -> None:
         """Drain: what was accepted is committed and answered, then the connections close."""
         await asyncio.gather(*(lane.close() for lane in self._all_lanes()))
-        for pool in (self._pool, self._report_pool):
+        for pool in (self._pool, self._report_pool, self._export_pool):
             if pool is not None:
                 await pool.close()
 
@@ -120,6 +128,14 @@ class Ledger:
         if self._report_pool is None:
             raise RuntimeError("the ledger is not started")
         return self._report_pool
+
+    @property
+    def export_pool(self) -> Pool:
+        """Connections for reads of minutes, apart, so that exports never stand before reports;
+        whoever has one holds `exports`."""
+        if self._export_pool is None:
+            raise RuntimeError("the ledger is not started")
+        return self._export_pool
 
     async def execute(self, command: Command, timeout_s: float = 10.0) -> Result:
         """Carry out one command; back only after its commit.

@@ -7,6 +7,7 @@ be asked (one customer, another time zone) is read as it is altogether.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date, datetime
@@ -15,10 +16,11 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 from msgspec import Struct
 
+from ledger.errors import Unavailable
 from ledger.flows import Account, Kind
 from ledger.seals import era
 from ledger.selection import Dimension, Selection, Terms, all_of
-from ledger.service import Ledger
+from ledger.service import Ledger, Pool
 
 TIMEOUT_S: Final = 120.0
 
@@ -41,13 +43,39 @@ class FlowSum(Struct, frozen=True):
 
 WAIT_S = 1.5
 """For a connection: a silent database is told in time, however many ask for reports."""
+RETRY_AFTER_S: Final = 15
+"""An export takes a while: whoever finds others at it comes again later."""
 
 
 @asynccontextmanager
 async def snapshot(ledger: Ledger) -> AsyncIterator[Snapshot]:
     """Everything read in the block is of one moment."""
+    async with _of_one_moment(ledger.report_pool) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def long_snapshot(ledger: Ledger) -> AsyncIterator[Snapshot]:
+    """As `snapshot`, for reads of minutes: few at once, and reports are answered meanwhile.
+
+    Raises Unavailable when others are at it.
+    """
+    try:
+        async with asyncio.timeout(WAIT_S):
+            await ledger.exports.acquire()
+    except TimeoutError:
+        raise Unavailable("Other exports are being made; ask again later.", RETRY_AFTER_S) from None
+    try:
+        async with _of_one_moment(ledger.export_pool) as connection:
+            yield connection
+    finally:
+        ledger.exports.release()
+
+
+@asynccontextmanager
+async def _of_one_moment(pool: Pool) -> AsyncIterator[Snapshot]:
     async with (
-        ledger.report_pool.acquire(timeout=WAIT_S) as connection,
+        pool.acquire(timeout=WAIT_S) as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         yield connection

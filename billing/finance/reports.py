@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import date
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -10,6 +11,7 @@ from zoneinfo import ZoneInfo
 from billing.catalog.model import CatalogSnapshot
 from billing.common.auth import Principal
 from billing.common.errors import ValidationFailed
+from billing.common.teller import told
 from billing.finance import store
 from billing.finance.entries import ENTRY, POSTING, edge, entries, listed, opening_balance
 from billing.finance.folds import (
@@ -41,7 +43,7 @@ from billing.finance.table import MAX_FILE_ROWS, Column, Row, Table, at_once
 from ledger.listing import PostingKey
 from ledger.selection import MOVEMENTS, Selection, TimeAxis
 from ledger.service import Ledger
-from ledger.sums import FlowSum, Snapshot, flow_sums, snapshot
+from ledger.sums import FlowSum, Snapshot, flow_sums, long_snapshot, snapshot
 from ledger.totals import account_totals
 
 CHUNK: Final = 5000
@@ -176,7 +178,7 @@ class Reports:
     async def _all_entries(
         self, selection: Selection, opening: Selection | None, axis: TimeAxis
     ) -> AsyncIterator[Sequence[Row]]:
-        async with snapshot(self._ledger) as connection:
+        async with _long_read(self._ledger) as connection:
             balance = await opening_balance(connection, opening)
             yield [edge("opening", balance)]
             after: PostingKey | None = None
@@ -197,7 +199,7 @@ class Reports:
         """Every posting of a selection, as a table."""
 
         async def chunks() -> AsyncIterator[Sequence[Row]]:
-            async with snapshot(self._ledger) as connection:
+            async with _long_read(self._ledger) as connection:
                 after: PostingKey | None = None
                 seen = 0
                 while True:
@@ -273,6 +275,14 @@ class Reports:
             chunks=at_once(rows),
             totals=tuple(totals) if totals is not None else None,
         )
+
+
+@asynccontextmanager
+async def _long_read(ledger: Ledger) -> AsyncIterator[Snapshot]:
+    """Raises Overloaded while others are at it."""
+    with told():
+        async with long_snapshot(ledger) as connection:
+            yield connection
 
 
 def too_many() -> ValidationFailed:
