@@ -56,18 +56,24 @@ class Matcher:
         self._database = database
         self._directory = directory
         self._registrar = registrar
+        self._known = Seen()
         self._unknown = Seen()
 
     async def match(
         self, lots: Sequence[Lot], totals: Totals, *, dry: bool
     ) -> tuple[list[Owned], list[Reject]]:
         """Lots with their customers, and those without. A dry run registers nobody: who would be
-        registered is counted as `unknown` and stands with the nil id."""
+        registered is counted as `unknown` and stands with the nil id, all others as `known`."""
         found = await self._find(lots)
         fates: dict[int, UUID | str] = {
             lot.line: fate if fate is not None else UNKNOWN.format(_kind(lot.owner))
             for lot, fate in zip(lots, found, strict=True)
         }
+        if dry:
+            for one in found:
+                if isinstance(one, UUID):
+                    self._known.add(one.hex)
+            totals.known = self._known.count
         if self._registrar is not None:
             new = [lot for lot, fate in zip(lots, found, strict=True) if fate is None]
             fates |= await self._register(new, self._registrar, totals, dry=dry)

@@ -56,7 +56,8 @@ class Owned(msgspec.Struct, frozen=True):
 class Totals(msgspec.Struct):
     """What a file holds: all lines, the points of all that could be read, and how they fared.
 
-    `posted` were posted now, `already` before; `created` customers were registered.
+    `posted` were posted now, `already` before; `created` customers were registered. In a dry run
+    lots are of so many `known` customers, and of `unknown` ones who would be registered.
     """
 
     rows: int = 0
@@ -69,6 +70,7 @@ class Totals(msgspec.Struct):
     posted: int = 0
     posted_points: int = 0
     already: int = 0
+    known: int = 0
     unknown: int = 0
     created: int = 0
 

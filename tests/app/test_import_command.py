@@ -48,7 +48,7 @@ def test_a_file_is_imported_once(bonus: Any, tmp_path: Path, database: TestDatab
     code, said = bonus("import", "balances", str(file), *name, "--dry-run")
     assert code == 1
     assert "1,201 lines, 1503.00 points" in said
-    assert "1,200 lines could be posted, 40 customers registered" in said
+    assert "1,200 lines could be posted: of 0 known customers, and of 40 to register" in said
     code, said = bonus("import", "balances", str(file), *name, "--points", "1500.00")
     assert (code, said) == (1, "")  # control totals: nothing posted
     code, said = bonus("import", "balances", str(file), *name, "--rows", "1201", "--points", "1503")

@@ -112,18 +112,16 @@ async def _run(settings: Settings, args: argparse.Namespace, name: str, control:
     async with _services(settings) as services:
         file = _File(args.file, args.encoding, args.delimiter)
         await _same_file(services, name, file)
-        checked = Totals()
         with _bar() as bar:
-            await _Pass(services, args, name, file, checked).check(bar)
-            control.compare(checked)
+            totals = _Pass(services, args, name, file).add_up(bar)
+            control.compare(totals)
+            work = _Pass(services, args, name, file)
             if args.dry_run:
-                return checked
+                return await work.check(bar, totals.rows)
             await _claim(services, name, file)
-            body = {"rows": checked.rows, "points": format_amount(checked.points)}
+            body = {"rows": totals.rows, "points": format_amount(totals.points)}
             await services.operators.of_command("import balances", name, body)
-            posted = Totals()
-            await _Pass(services, args, name, file, posted).post(bar, checked.rows)
-    return posted
+            return await work.post(bar, totals.rows)
 
 
 class _File:
@@ -166,27 +164,38 @@ class _Pass:
         args: argparse.Namespace,
         name: str,
         file: _File,
-        totals: Totals,
     ) -> None:
         self._services = services
         self._args = args
         self._file = file
         self._name = name
-        self._totals = totals
+        self._totals = Totals()
         principal = Principal(key_id=COMMAND_LINE, name=f"import {name}", role="admin")
         registrar = Registrar(services.customers, principal) if args.create_customers else None
         self._matcher = Matcher(services.database, services.directory, registrar)
 
-    async def check(self, bar: Progress) -> None:
-        """Read everything, find everybody, post nothing."""
-        task = bar.add_task("Checking", total=None)
+    def add_up(self, bar: Progress) -> Totals:
+        """Read everything, for the control totals."""
+        task = bar.add_task("Reading", total=None)
+        with self._file.rows() as (header, rows):
+            reader = self._reader(header)
+            while group := list(islice(rows, GROUP)):
+                self._totals.rows += len(group)
+                self._totals.points += sum(reader.points(one.cells) for one in group)
+                bar.update(task, completed=self._totals.rows)
+        bar.update(task, total=self._totals.rows)
+        return self._totals
+
+    async def check(self, bar: Progress, total: int) -> Totals:
+        """Look at every line, find everybody, post nothing."""
+        task = bar.add_task("Checking", total=total)
         with self._rejects() as reject:
             async for group in self._groups(dry=True):
                 self._count(group, reject)
                 bar.update(task, completed=self._totals.rows)
-        bar.update(task, total=self._totals.rows, completed=self._totals.rows)
+        return self._totals
 
-    async def post(self, bar: Progress, total: int) -> None:
+    async def post(self, bar: Progress, total: int) -> Totals:
         """Post what is good, a group at a time; the customers of the next one are found and
         registered meanwhile."""
         task = bar.add_task("Posting", total=total)
@@ -211,6 +220,12 @@ class _Pass:
                     await before
             finally:
                 await end(before)
+        return self._totals
+
+    def _reader(self, header: Sequence[str]) -> Reader:
+        services = self._services
+        now, zone = services.ledger.clock(), services.settings.timezone
+        return Reader(self._name, check_columns(header), zone, now)
 
     def _count(self, group: _Group, reject: _Rejects) -> None:
         """Count a group that is done with, and write down its rejects."""
@@ -224,10 +239,7 @@ class _Pass:
     async def _groups(self, *, dry: bool) -> AsyncIterator[_Group]:
         """All lines, in groups, with their customers."""
         with self._file.rows() as (header, rows):
-            settings = self._services.settings
-            reader = Reader(
-                self._name, check_columns(header), settings.timezone, self._services.ledger.clock()
-            )
+            reader = self._reader(header)
             while cells := {one.line: one.cells for one in islice(rows, GROUP)}:
                 read = [reader.read(line, row) for line, row in cells.items()]
                 lots = [one for one in read if isinstance(one, Lot)]
@@ -298,8 +310,10 @@ def _tell(totals: Totals, args: argparse.Namespace) -> None:
     for bucket, points in sorted(totals.by_bucket.items()):
         print(f"  good: {format_amount(points)} {bucket} points")  # noqa: T201
     if args.dry_run:
-        print(f"  {totals.good:,} lines could be posted", end="")  # noqa: T201
-        print(f", {totals.unknown:,} customers registered" if totals.unknown else "")  # noqa: T201
+        print(  # noqa: T201
+            f"  {totals.good:,} lines could be posted: of {totals.known:,} known customers, and of "
+            f"{totals.unknown:,} to register"
+        )
     else:
         print(  # noqa: T201
             f"posted {totals.posted:,} lots, {format_amount(totals.posted_points)} points; "

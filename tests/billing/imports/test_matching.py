@@ -60,7 +60,7 @@ async def test_a_person_of_many_names_and_lines_is_one_customer(
     read = lots(services, unique("names"), *lines)
     dry = Totals()
     owned, rejects = await matcher(services).match(read, dry, dry=True)
-    assert (len(owned), dry.unknown, dry.created) == (9, 1, 0)
+    assert (len(owned), dry.known, dry.unknown, dry.created) == (9, 1, 1, 0)
     assert [one.customer_id for one in owned[:6]] == [there.id] * 6
     assert {one.customer_id for one in owned[6:]} == {UUID(int=0)}  # Nobody is registered yet.
 
