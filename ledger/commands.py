@@ -261,7 +261,8 @@ class Command(Struct, frozen=True, kw_only=True):
     refuse: Callable[[Refusal], Answer] | None = None
     refusal: Refusal | None = None
     plan: Plan | None = None
-    """Instead of `steps`; it sees `facts` and `corrects`, and all lots of the customer."""
+    """Instead of `steps`, which then only name whom else it concerns; it sees `facts` and
+    `corrects`, and all lots of the customer."""
     facts: tuple[Fact, ...] = ()
     corrects: tuple[UUID, ...] = ()
     """Transactions of this customer that the plan wants to correct."""

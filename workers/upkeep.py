@@ -17,7 +17,7 @@ from billing.common.settings import Settings
 from billing.customers.search import NameSearch
 from billing.customers.secret import recognise
 from billing.customers.vault import Vault
-from billing.merges.service import Merges
+from billing.merges.settling import Settling
 from billing.notices.service import ExpiryNotices
 from billing.programs.book import ProgramBook
 from billing.verifications import limits
@@ -65,7 +65,7 @@ class OpenUpkeep(Middleware):
         vault = Vault(settings.secret_key, key="not compared")
         self._vault = vault
         self.names = NameSearch(database, vault)
-        self.merges = Merges(ledger, database, vault)
+        self.merges = Settling(ledger, database, vault)
         self.birthdays = Birthdays(ledger, database, catalog, book, settings.timezone)
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:

@@ -21,7 +21,7 @@ from ledger.service import Ledger
     may=("finance", "admin"),
     body=AdjustmentIn,
     answers={201: AdjustmentOut, 202: WaitingOut},
-    conflicts=("insufficient_points", "balance_limit"),
+    conflicts=("insufficient_points", "balance_limit", "approval_needed"),
     idempotent=True,
     examples={
         "give": {
@@ -41,11 +41,12 @@ async def create_adjustment(call: Call[AdjustmentIn]) -> Answer:
     right. Taking more than is available in the bucket is refused with `available`; deferred
     and held points cannot be taken, and a debt stays as it is.
 
-    More than `BONUS_ADJUSTMENT_APPROVAL_POINTS` needs a second person: 202 with an
-    `approval_id`, and nothing moves before somebody with another key approves it.
+    More than `BONUS_ADJUSTMENT_APPROVAL_POINTS`, or more by one person within 24 hours than
+    `BONUS_PERSON_APPROVAL_POINTS`, needs a second person: 202 with an `approval_id`, and nothing
+    moves before somebody else approves it.
     """
     request = Request(call.principal, call.idempotency_key, call.request_id, PATH, call.raw)
-    if call.use(Adjustments).needs_approval(call.body):
+    if await call.use(Adjustments).needs_approval(call.principal.person, call.body):
         return await call.use(AdjustmentApprovals).ask(request, call.body)
     command = await call.use(Adjustments).prepare(request, call.body)
     return await carry_out(call.use(Ledger), command)

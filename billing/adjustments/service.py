@@ -6,6 +6,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from billing.adjustments.schemas import AdjustmentIn
+from billing.approvals.allowance import Allowance
 from billing.balances.model import balance_document
 from billing.common.errors import Conflict, FieldError, NotFound, ValidationFailed
 from billing.common.money import format_amount
@@ -20,29 +21,37 @@ PATH = "/v1/adjustments"
 
 class Adjustments:
     """Prepares adjustments as commands for the ledger. Those of more than `limit` (1/100 points)
-    need a second person."""
+    need a second person, and so does what is more than a person's allowance."""
 
     def __init__(
-        self, ledger: Ledger, customers: CustomerDirectory, zone: ZoneInfo, limit: int
+        self,
+        ledger: Ledger,
+        customers: CustomerDirectory,
+        allowance: Allowance,
+        zone: ZoneInfo,
+        limit: int,
     ) -> None:
         self._ledger = ledger
         self._customers = customers
+        self._allowance = allowance
         self._zone = zone
         self._limit = limit
 
-    def needs_approval(self, body: AdjustmentIn) -> bool:
-        return abs(body.points) > self._limit
+    async def needs_approval(self, person: str, body: AdjustmentIn) -> bool:
+        points = abs(body.points)
+        return points > self._limit or not await self._allowance.allows(person, points)
 
     async def prepare(self, request: Request, body: AdjustmentIn) -> Command:
-        """The command of an adjustment within the limit, or of a refusal."""
-        if self.needs_approval(body):
+        """The command of an adjustment within the limits, or of a refusal."""
+        if abs(body.points) > self._limit:
             problem = Conflict(
                 "approval_needed",
                 f"Adjustments of more than {format_amount(self._limit)} points need a second "
                 "person; post each by itself to /v1/adjustments.",
             )
             return request.refusing("adjustment", self._ledger.clock(), problem)
-        return await self.unlimited(request, body)
+        command = await self.unlimited(request, body)
+        return await self._allowance.within(command, request.principal.person, abs(body.points))
 
     async def unlimited(self, request: Request, body: AdjustmentIn) -> Command:
         """The command of an adjustment of any size, or of a refusal.

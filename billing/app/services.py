@@ -14,6 +14,7 @@ from billing.adjustments.approval import AdjustmentApprovals
 from billing.adjustments.service import Adjustments
 from billing.app.sampling import Sampler
 from billing.app.working import make_work
+from billing.approvals.allowance import Allowance
 from billing.approvals.service import Approvals
 from billing.audits.reading import AuditReader
 from billing.audits.sampling import AuditSampler
@@ -217,13 +218,19 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         timezone=timezone,
         grace=settings.return_grace,
     )
+    allowance = Allowance(database, clock, settings.person_approval_points)
     adjustments = Adjustments(
-        ledger, directory, settings.timezone, settings.adjustment_approval_points
+        ledger, directory, allowance, settings.timezone, settings.adjustment_approval_points
     )
     approvals = Approvals(database, clock)
     adjustment_approvals = AdjustmentApprovals(ledger, adjustments, approvals)
     transfers = Transfers(
-        ledger, directory, approvals, settings.timezone, settings.transfer_approval_points
+        ledger,
+        directory,
+        approvals,
+        allowance,
+        settings.timezone,
+        settings.transfer_approval_points,
     )
     periods = Periods(database, ledger, settings.timezone)
     metrics = Metrics()
@@ -243,7 +250,7 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
     region = settings.default_region
     customers = Customers(database, vault, catalog, region, clock=clock, ledger=ledger)
     consents = Consents(database, vault, catalog, region, clock=clock)
-    merges = Merges(ledger, database, vault)
+    merges = Merges(ledger, database, vault, allowance, settings.merge_approval_points)
     rules = Rules.of(settings)
     messages = Messages(database, MessageVault(settings.secret_key, vault), clock=clock)
     sms_vault, fleet = SmsVault(settings.secret_key), fleet_of(settings)
@@ -253,12 +260,13 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
         directory,
         jobs,
         clock,
+        allowance,
         zone=settings.timezone,
         limit=settings.adjustment_approval_points,
     )
     for kind in (
         adjustment_approvals, transfers, CampaignApprovals(campaigns), imports,
-        PeriodApprovals(periods),
+        PeriodApprovals(periods), merges,
     ):  # fmt: skip
         approvals.register(kind)
     return Services(

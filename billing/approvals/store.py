@@ -29,6 +29,10 @@ ON CONFLICT DO NOTHING
 """)
 _READ = f"SELECT {_FIELDS} FROM billing.approvals WHERE id = $1"
 _LOCK = text(f"SELECT {_FIELDS} FROM billing.approvals WHERE id = :id FOR UPDATE")
+_PENDING = text(f"""
+SELECT {_FIELDS} FROM billing.approvals
+WHERE kind = :kind AND subject = :subject AND state = 'pending'
+""")
 _DECIDE = text("""
 UPDATE billing.approvals
 SET state = :state, decided_by = :decided_by, decided_key = :decided_key,
@@ -89,6 +93,13 @@ async def read(database: Database, approval_id: UUID) -> Approval | None:
 
 async def lock(tx: AsyncConnection, approval_id: UUID) -> Approval | None:
     row = (await tx.execute(_LOCK, {"id": approval_id})).mappings().one_or_none()
+    return None if row is None else _approval(dict(row))
+
+
+async def pending(tx: AsyncConnection, kind: str, subject: str) -> Approval | None:
+    """What waits for a subject."""
+    rows = await tx.execute(_PENDING, {"kind": kind, "subject": subject})
+    row = rows.mappings().one_or_none()
     return None if row is None else _approval(dict(row))
 
 

@@ -102,6 +102,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Adjustments by hand of more, in 1/100 points, need a second person."""
     transfer_approval_points: int
     """Transfers by hand of more, in 1/100 points, need a second person."""
+    merge_approval_points: int
+    """A merge of a customer who has more, in 1/100 points, needs a second person."""
+    person_approval_points: int
+    """What one person may move by hand in 24 hours alone, in 1/100 points."""
     log_level: str
 
     def __repr__(self) -> str:
@@ -180,6 +184,12 @@ def load_settings(environ: Mapping[str, str], *, needs: Collection[str] = ()) ->
         ),
         transfer_approval_points=read(
             "BONUS_TRANSFER_APPROVAL_POINTS", "0.00", parse_amount, "0.00"
+        ),
+        merge_approval_points=read(
+            "BONUS_MERGE_APPROVAL_POINTS", "10000.00", parse_amount, "10000.00"
+        ),
+        person_approval_points=read(
+            "BONUS_PERSON_APPROVAL_POINTS", "1000000.00", parse_amount, "1000000.00"
         ),
         log_level=read("BONUS_LOG_LEVEL", "info", values.log_level, "info"),
     )

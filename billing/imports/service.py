@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.approvals import store as approvals
+from billing.approvals.allowance import Allowance
 from billing.approvals.model import Approval, TurnedDown
 from billing.common.auth import Principal, Role
 from billing.common.db import Database
@@ -42,8 +43,8 @@ from ledger.ids import uuid7
 
 
 class Imports:
-    """Those of more than `limit` (1/100 points) need a second person; it is `kind` balance_import
-    of approvals."""
+    """Those of more than `limit` (1/100 points), or than a person's allowance, need a second
+    person; it is `kind` balance_import of approvals."""
 
     kind = KIND
     approvers: tuple[Role, ...] = ("finance", "admin")
@@ -55,15 +56,17 @@ class Imports:
         directory: CustomerDirectory,
         jobs: Jobs,
         clock: Clock,
+        allowance: Allowance,
         *,
         zone: ZoneInfo,
         limit: int,
     ) -> None:
         self._database = database
-        self._matcher = Matcher(database, directory)
+        self._directory = directory
         self._jobs = jobs
         self._clock = clock
         self._zone = zone
+        self._allowance = allowance
         self._limit = limit
 
     async def create(self, body: ImportIn, principal: Principal) -> BalanceImportOut:
@@ -85,7 +88,8 @@ class Imports:
         reader = Reader(found.name, columns, self._zone, self._clock())
         read = {line: reader.read(line, cells) for line, cells in rows}
         lots = [one for one in read.values() if isinstance(one, Lot)]
-        owned, unmatched = await self._matcher.match(lots, Totals(), dry=True)
+        matcher = Matcher(self._database, self._directory)
+        owned, unmatched = await matcher.match(lots, Totals(), dry=True)
         rejects = [one for one in read.values() if isinstance(one, Reject)] + unmatched
         rejects.sort(key=lambda one: one.line)
         points = {line: reader.points(cells) for line, cells in rows}
@@ -114,7 +118,8 @@ class Imports:
             found = _must_be_open(await store.lock(tx, import_id))
             totals = await store.totals(self._database, import_id)
             Control(body.rows, body.points).compare(totals)
-            if totals.good_points > self._limit:
+            points = totals.good_points
+            if points > self._limit or not await self._allowance.take(tx, principal.person, points):
                 asked = _asked(found, body, totals)
                 if not await approvals.ask(tx, asked, principal, self._clock()):
                     raise Conflict(

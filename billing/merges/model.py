@@ -31,6 +31,14 @@ class Merge(msgspec.Struct, kw_only=True):
         return f"merge {self.id}"
 
 
+class MergeAsked(msgspec.Struct, frozen=True):
+    """What a second person is asked about."""
+
+    customer_id: UUID
+    into: UUID
+    reason: str
+
+
 def check_pair(duplicate: Profile, survivor: Profile) -> None:
     """Raise ValidationFailed, Conflict unless `duplicate` may be merged into `survivor`."""
     if duplicate.id == survivor.id:

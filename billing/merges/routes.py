@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from billing.approvals.schemas import WaitingOut
 from billing.common.answer import Answer
 from billing.common.errors import NotFound
 from billing.common.http import Call, Operation, operation
@@ -16,15 +17,20 @@ _SOMEBODY = "0196f3c8-0000-7000-8000-000000000000"
 
 
 @operation("POST", "/v1/customers/{id}/merge", summary="Merge a duplicate into a customer",
-           tag=_TAG, may=("support", "admin"), body=MergeIn, answers={200: MergeOut},
+           tag=_TAG, may=("support", "admin"), body=MergeIn,
+           answers={200: MergeOut, 202: WaitingOut},
            conflicts=("customer_merged", "customer_erased", "customer_blocked",
-                      "merge_not_possible", "balance_limit"),
+                      "merge_not_possible", "balance_limit", "approval_pending"),
            examples={"twice": {"into": _SOMEBODY, "reason": "one person"}})  # fmt: skip
 async def merge_customer(call: Call[MergeIn]) -> Answer:
     """The duplicate's points, deferred ones and debt included, become those of `into`, who is
-    found from now on by the phone, cards and ids of both. Safe to repeat."""
+    found from now on by the phone, cards and ids of both. Safe to repeat.
+
+    More points than `BONUS_MERGE_APPROVAL_POINTS`, or more by one person within 24 hours than
+    `BONUS_PERSON_APPROVAL_POINTS`, need a second person: 202 with an `approval_id`, and nothing
+    happens before somebody else approves it."""
     made = await call.use(Merges).merge(call.principal, customer_id_of(call), call.body)
-    return Answer.json(made)
+    return Answer.json(made, 202 if isinstance(made, WaitingOut) else 200)
 
 
 @operation("GET", "/v1/customers/{id}/merges", summary="List a customer's merges", tag=_TAG,

@@ -1,14 +1,18 @@
-"""Merging duplicates, undoing it, and moving what comes to a merged customer later."""
+"""Merging duplicates, and undoing it."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-import structlog
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from billing.common import deadline
-from billing.common.auth import Principal
+from billing.approvals import store as approvals
+from billing.approvals.allowance import Allowance
+from billing.approvals.model import Approval, TurnedDown
+from billing.approvals.schemas import WaitingOut
+from billing.common.auth import Principal, Role
 from billing.common.db import Database
 from billing.common.errors import Conflict, NotFound, ValidationFailed
 from billing.common.money import format_amount
@@ -19,59 +23,130 @@ from billing.customers.vault import Vault
 from billing.events.schemas import CustomerMerged
 from billing.events.store import record
 from billing.merges import store
-from billing.merges.model import Merge, check_pair, check_points
+from billing.merges.model import Merge, MergeAsked, check_pair, check_points
+from billing.merges.settling import Settling
 from ledger import reads
-from ledger.commands import MAX, ActivateWaiting, Command, Completion, Transfer
-from ledger.decide import Outcome
-from ledger.errors import Refusal, Unavailable
+from ledger.commands import MAX, Transfer
 from ledger.ids import uuid7
 from ledger.service import Ledger
-
-NOTHING_MOVED: Final = "nothing_moved"
-_NOTHING: Final = frozenset((NOTHING_MOVED, "nothing_waiting", "insufficient_points"))
-_AUTHOR: Final = "merges"
-
-log = structlog.stdlib.get_logger(__name__)
 
 
 class Merges:
     """The use cases. First the customers are tied, in one transaction; then points move, and
-    whatever is left of that, or comes later, is moved by the next sweep."""
+    whatever is left of that, or comes later, is moved by the next sweep.
 
-    def __init__(self, ledger: Ledger, database: Database, vault: Vault) -> None:
+    Who merges a customer of more than `limit` (1/100 points), or more than a person's allowance,
+    needs a second person; it is `kind` merge of approvals.
+    """
+
+    kind = "merge"
+    approvers: tuple[Role, ...] = ("finance", "admin")
+    records_itself = False
+
+    def __init__(
+        self, ledger: Ledger, database: Database, vault: Vault, allowance: Allowance, limit: int
+    ) -> None:
         self._ledger = ledger
         self._database = database
         self._records = Records(vault)
+        self.settling = Settling(ledger, database, vault)
+        self._allowance = allowance
+        self._limit = limit
 
-    async def merge(self, principal: Principal, duplicate: UUID, new: MergeIn) -> MergeOut:
-        """Merge `duplicate` into another customer; again, the same merge.
+    async def merge(
+        self, principal: Principal, duplicate: UUID, new: MergeIn
+    ) -> MergeOut | WaitingOut:
+        """Merge `duplicate` into another customer, or ask for approval; again, the same.
 
         Raises NotFound, ValidationFailed, Conflict.
         """
+        points = await self._points(duplicate, new)
+        async with self._database.transaction() as tx:
+            merge = await self._standing(tx, duplicate, new.into)
+            if merge is None:
+                person = principal.person
+                if points > self._limit or not await self._allowance.take(tx, person, points):
+                    return await self._ask(tx, principal, duplicate, new, points)
+                merge = await self._tie(tx, principal.name, duplicate, new)
+        return await self._settled(merge)
+
+    async def approve(self, approval: Approval, principal: Principal) -> Any:
+        asked = msgspec.convert(approval.content, MergeAsked)
+        new = MergeIn(into=asked.into, reason=asked.reason)
+        await self._points(asked.customer_id, new)
+        author = f"{approval.asked_by}; approved by {approval.decided_by}"
+        async with self._database.transaction() as tx:
+            merge = await self._standing(tx, asked.customer_id, new.into)
+            if merge is None:
+                merge = await self._tie(tx, author, asked.customer_id, new)
+        return msgspec.to_builtins(await self._settled(merge))
+
+    async def turned_down(
+        self, approval: Approval, state: TurnedDown, principal: Principal, reason: str | None
+    ) -> None:
+        """They stay two."""
+
+    async def _points(self, duplicate: UUID, new: MergeIn) -> int:
+        """What a merge would move, debt included. Raises ValidationFailed, Conflict."""
         if duplicate == new.into:
             raise ValidationFailed.at("/into", "must be another customer")
-        check_points(await reads.balance_now(self._ledger, duplicate))
-        now = self._ledger.clock()
-        async with self._database.transaction() as tx:
-            for one in sorted((duplicate, new.into)):
-                await self._records.row(tx, one, lock=True)
-            merge = await store.standing(tx, duplicate)
-            if merge is None or merge.into_id != new.into:
-                left = await self._records.read(tx, duplicate)
-                check_pair(left, await self._records.read(tx, new.into))
-                merge = Merge(
-                    id=uuid7(),
-                    customer_id=duplicate,
-                    into_id=new.into,
-                    reason=new.reason,
-                    author=principal.name,
-                    merged_at=now,
-                )
-                await store.insert(tx, merge)
-                await store.point_to(tx, merge)
-                await record(tx, _told(merge, undone=False), now)
+        state = await reads.balance_now(self._ledger, duplicate)
+        check_points(state)
+        return state.available + state.deferred + state.debt
+
+    async def _standing(self, tx: AsyncConnection, duplicate: UUID, into: UUID) -> Merge | None:
+        """The merge there is; both customers are locked, and may be merged when there is none.
+        Raises NotFound, Conflict."""
+        for one in sorted((duplicate, into)):
+            await self._records.row(tx, one, lock=True)
+        merge = await store.standing(tx, duplicate)
+        if merge is not None and merge.into_id == into:
+            return merge
+        left = await self._records.read(tx, duplicate)
+        check_pair(left, await self._records.read(tx, into))
+        return None
+
+    async def _tie(self, tx: AsyncConnection, author: str, duplicate: UUID, new: MergeIn) -> Merge:
+        merge = Merge(
+            id=uuid7(),
+            customer_id=duplicate,
+            into_id=new.into,
+            reason=new.reason,
+            author=author,
+            merged_at=self._ledger.clock(),
+        )
+        await store.insert(tx, merge)
+        await store.point_to(tx, merge)
+        await record(tx, _told(merge, undone=False), merge.merged_at)
+        return merge
+
+    async def _ask(
+        self,
+        tx: AsyncConnection,
+        principal: Principal,
+        duplicate: UUID,
+        new: MergeIn,
+        points: int,
+    ) -> WaitingOut:
+        """What waits, or waits already for the same. Raises Conflict `approval_pending`."""
+        content = MergeAsked(customer_id=duplicate, into=new.into, reason=new.reason)
+        asked = approvals.Asked(
+            id=uuid7(),
+            kind=self.kind,
+            subject=str(duplicate),
+            summary=f"{format_amount(points)} points to another customer, merged: {new.reason}",
+            content=msgspec.to_builtins(content),
+        )
+        if await approvals.ask(tx, asked, principal, self._ledger.clock()):
+            return WaitingOut(approval_id=asked.id, state="pending", summary=asked.summary)
+        waiting = await approvals.pending(tx, self.kind, asked.subject)
+        if waiting is None or msgspec.convert(waiting.content, MergeAsked).into != new.into:
+            raise Conflict("approval_pending", "Another merge of this customer waits already.")
+        return WaitingOut(approval_id=waiting.id, state="pending", summary=waiting.summary)
+
+    async def _settled(self, merge: Merge) -> MergeOut:
         with told():
-            await self._settle(merge.mark, duplicate, new.into)
+            await self.settling.settle(merge.mark, merge.customer_id, merge.into_id)
         return (await self._shown([merge]))[0]
 
     async def undo(self, principal: Principal, merge_id: UUID) -> MergeOut:
@@ -96,7 +171,7 @@ class Merges:
         brought = await store.moved_lots(self._database, found.into_id, [found.mark])
         step = Transfer(found.customer_id, MAX, deferred=True, lots=frozenset(brought))
         with told():
-            await self._move(found.into_id, step, found.mark, principal.name)
+            await self.settling.move(found.into_id, step, found.mark, principal.name)
             await self._move_returned(found, set(brought.values()), principal.name)
         return (await self._shown([found]))[0]
 
@@ -117,7 +192,7 @@ class Merges:
             step = Transfer(merge.customer_id, MAX, deferred=True, lots=alike)
         else:
             step = Transfer(merge.customer_id, min(available, left), lots=alike)
-        await self._move(merge.into_id, step, merge.mark, author)
+        await self.settling.move(merge.into_id, step, merge.mark, author)
 
     async def of_customer(self, customer_id: UUID) -> list[MergeOut]:
         """All merges of a customer, of either side, newest first. Raises NotFound."""
@@ -125,66 +200,6 @@ class Merges:
             await self._records.row(tx, customer_id)
             found = await store.of_customer(tx, customer_id)
         return await self._shown(found)
-
-    async def sweep(self, limit: int = 1000) -> int:
-        """Move what came to merged customers later; how many were looked at."""
-        found = await store.unsettled(self._database, limit)
-        for merge_id, duplicate, survivor in found:
-            try:
-                await self._settle(f"merge {merge_id}", duplicate, survivor)
-            except Unavailable as error:
-                log.warning("merge_left_for_later", merge=str(merge_id), error=str(error))
-        return len(found)
-
-    async def _settle(self, mark: str, duplicate: UUID, survivor: UUID) -> None:
-        """What is left of the duplicate's points is the survivor's, and so is its debt."""
-        await self._move(duplicate, Transfer(survivor, MAX, deferred=True), mark, _AUTHOR)
-        async with self._database.transaction() as tx:
-            verified = (await self._records.row(tx, survivor)).status == "verified"
-        if verified:
-            await self._execute(
-                Command(
-                    customer_id=survivor,
-                    kind="activation",
-                    occurred_at=self._ledger.clock(),
-                    steps=(ActivateWaiting(),),
-                    author=_AUTHOR,
-                    reason=mark,
-                )
-            )
-        left = await reads.balance_now(self._ledger, duplicate)
-        owed = left.debt - left.available
-        if owed > 0:
-            able = (await reads.balance_now(self._ledger, survivor)).balances.spendable
-            if able:
-                await self._move(
-                    survivor, Transfer(duplicate, min(owed, able), pays_debt=True), mark, _AUTHOR
-                )
-
-    async def _move(self, of: UUID, step: Transfer, mark: str, author: str) -> None:
-        def complete(outcome: Outcome) -> Completion:
-            if outcome.transaction is None or not outcome.transaction.postings:
-                raise Refusal(NOTHING_MOVED, "There is nothing to move.")
-            return Completion()
-
-        await self._execute(
-            Command(
-                customer_id=of,
-                kind="transfer_out",
-                occurred_at=self._ledger.clock(),
-                steps=(step,),
-                author=author,
-                reason=mark,
-                complete=complete,
-            )
-        )
-
-    async def _execute(self, command: Command) -> None:
-        try:
-            await self._ledger.execute(command, deadline.left())
-        except Refusal as refusal:
-            if refusal.code not in _NOTHING:
-                raise
 
     async def _shown(self, merges: list[Merge]) -> list[MergeOut]:
         points = await store.moved_points(self._database, merges)

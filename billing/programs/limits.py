@@ -33,7 +33,7 @@ ORDER BY c.customer_id, c.name
 )
 _OF_HOUSE = Reading("counters of the house", _OF_CUSTOMER.sql, lock=True)
 
-_COUNT = Statement(
+COUNT = Statement(
     "billing.counters",
     """
 INSERT INTO billing.counters AS c (customer_id, name, value)
@@ -156,5 +156,5 @@ def counting(
             delta = sign * (1 if counter.times else award.points)
             seen = after.get(counter.fact) or facts.get(counter.fact)
             after[counter.fact] = [(max(0, (seen[0][0] if seen else 0) + delta),)]
-            rows.append((_COUNT, (counter.customer_id, counter.name, delta)))
+            rows.append((COUNT, (counter.customer_id, counter.name, delta)))
     return tuple(rows), after

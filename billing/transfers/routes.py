@@ -19,7 +19,7 @@ from billing.transfers.service import PATH, Transfers
     may=("finance", "admin"),
     body=TransferIn,
     answers={201: TransferOut, 202: WaitingOut},
-    conflicts=("insufficient_points", "same_customer", "balance_limit"),
+    conflicts=("insufficient_points", "same_customer", "balance_limit", "approval_needed"),
     idempotent=True,
     examples={
         "lost card": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from billing.approvals.allowance import Allowance
 from billing.approvals.model import Approval, TurnedDown, key_of
 from billing.approvals.posting import ask_first, post_approved, raise_refusal
 from billing.approvals.service import Approvals
@@ -27,8 +28,8 @@ PATH = "/v1/transfers"
 
 
 class Transfers:
-    """Those of more than `limit` (1/100 points), and of all there is, need a second person; it is
-    `kind` transfer of approvals."""
+    """Those of more than `limit` (1/100 points), or than a person's allowance, and of all there
+    is, need a second person; it is `kind` transfer of approvals."""
 
     kind = "transfer"
     approvers: tuple[Role, ...] = ("finance", "admin")
@@ -39,33 +40,39 @@ class Transfers:
         ledger: Ledger,
         customers: CustomerDirectory,
         approvals: Approvals,
+        allowance: Allowance,
         zone: ZoneInfo,
         limit: int,
     ) -> None:
         self._ledger = ledger
         self._customers = customers
         self._approvals = approvals
+        self._allowance = allowance
         self._zone = zone
         self._limit = limit
 
     async def post(self, request: Request, body: TransferIn) -> Answer:
         """Move the points (201), or ask for approval (202)."""
         command = await self._command(request, body)
+        person = request.principal.person
         if body.points != PointsOrMax.MAX and body.points <= self._limit:
-            return await carry_out(self._ledger, command)
+            points = int(body.points)
+            if command.refusal is not None or await self._allowance.allows(person, points):
+                counted = await self._allowance.within(command, person, points)
+                return await carry_out(self._ledger, counted)
         raise_refusal(command)
-        points = _text(body)
+        asked = _text(body)
         return await ask_first(
             self._ledger,
             self._approvals,
             request,
             "transfer_out",
             approval_kind=self.kind,
-            summary=f"{points} points to another customer: {body.reason}",
+            summary=f"{asked} points to another customer: {body.reason}",
             content={
                 "from": {"customer_id": str(command.customer_id)},
                 "to": {"customer_id": str(_step(command).to)},
-                "points": points,
+                "points": asked,
                 "reason": str(body.reason),
             },
         )

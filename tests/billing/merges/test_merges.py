@@ -168,11 +168,11 @@ async def test_what_comes_to_the_merged_one_later_is_the_survivors_and_so_is_its
     }  # fmt: skip
     assert (await post(grocer, "/v1/returns", back)).status_code == 201
     deadline.start(30)
-    assert await grocer.services.merges.sweep() == 1
+    assert await grocer.services.merges.settling.sweep() == 1
     assert (await balance(grocer, survivor["id"]))["available"] == "0.00"
     left = await balance(grocer, duplicate["id"])
     assert (left["available"], left["debt"]) == ("0.00", "0.00")
-    assert await grocer.services.merges.sweep() == 0
+    assert await grocer.services.merges.settling.sweep() == 0
 
 
 async def test_a_chain_of_merges_is_one_customer_and_is_undone_from_its_end(house: House) -> None:
