@@ -15,6 +15,9 @@ DEV_STAMP := .venv/.dev-$(shell cksum < requirements-dev.lock | cut -d ' ' -f 1)
 COMPILE = .venv/lock/bin/pip-compile --quiet $(UPGRADE) --generate-hashes --strip-extras \
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-header --build-deps-for=editable
 
+# Some machines forbid it: every process would then compile all of our modules anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format soak bench lock clean
 

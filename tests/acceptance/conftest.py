@@ -95,7 +95,8 @@ async def shop(admin: httpx.AsyncClient) -> Shop:
 async def contents(shared_database: TestDatabase) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
     """`await contents()`: how many rows every table holds, and a sum over all of them; but for the
     operators' log, which also has what was refused."""
-    connection = await asyncpg.connect(shared_database.superuser_url)
+    alone = {"max_parallel_workers_per_gather": "0", "jit": "off"}
+    connection = await asyncpg.connect(shared_database.superuser_url, server_settings=alone)
     tables = await connection.fetch(
         "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables"
         " WHERE schemaname IN ('ledger', 'billing') AND tablename NOT LIKE 'operator%' ORDER BY 1"
@@ -106,7 +107,7 @@ async def contents(shared_database: TestDatabase) -> AsyncIterator[Callable[[], 
         for table in tables
     )
     # Planned once: to learn of every table takes a new connection longer than to read them.
-    prepared = await connection.prepare(query)
+    prepared = await connection.prepare(f"{query} ORDER BY 1")
 
     async def read() -> Any:
         return await prepared.fetch()
