@@ -111,10 +111,10 @@ class House:
         return str(answer.json()["status"])
 
     async def sent(self, verification: str) -> list[tuple[str, str]]:
-        """Phone and text of every message of a verification, oldest first."""
+        """Phone and text of a verification's messages that no provider has yet, oldest first."""
         query = text(
             "SELECT id, phone_encrypted, text_encrypted FROM billing.messages"
-            " WHERE verification_id = :of ORDER BY created_at, id"
+            " WHERE verification_id = :of AND text_encrypted IS NOT NULL ORDER BY created_at, id"
         )
         async with self.services.database.transaction() as tx:
             rows = (await tx.execute(query, {"of": UUID(verification)})).all()

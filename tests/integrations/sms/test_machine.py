@@ -274,7 +274,7 @@ def test_any_order_of_events_ends_where_the_model_says(world: None) -> None:
     run_machine(
         Machine,
         settings=settings(
-            max_examples=25,
+            max_examples=12,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
