@@ -32,6 +32,8 @@ class Batch:
         self._lots = {one: set(state.lots) for one, state in context.states.items()}
         self._transactions: list[Transaction] = []
         self.postings = 0
+        self.lots = 0
+        """How many were looked through: every command goes through all of its customer's."""
         self._sources: list[tuple[str, UUID, UUID]] = []
         self._answers: list[tuple[Any, ...]] = []
         self._riders: dict[str, tuple[Statement, list[tuple[Any, ...]]]] = {}
@@ -39,6 +41,7 @@ class Batch:
     def add(self, outcome: Outcome, rows: Sequence[Row]) -> None:
         self._transactions += outcome.transactions
         self.postings += sum(len(one.postings) for one in outcome.transactions)
+        self.lots += len(outcome.state.lots)
         for statement, values in rows:
             self._riders.setdefault(statement.name, (statement, []))[1].append(values)
 

@@ -275,3 +275,9 @@ class Command(Struct, frozen=True, kw_only=True):
     def shared(self) -> tuple[Fact, ...]:
         """Facts that do not belong to the customer: all who want them wait for each other."""
         return tuple(fact for fact in self.facts if fact.reading.lock)
+
+    @property
+    def least_postings(self) -> int:
+        """How many postings its steps will make at least; of a plan nothing is known yet."""
+        accruals = (step for step in self.steps if isinstance(step, Accrue))
+        return sum(len(grant.shares) for one in accruals for grant in one.grants)

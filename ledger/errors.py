@@ -3,6 +3,7 @@
 LedgerError
 ├── Refusal            the state does not allow it: `code`, `detail`, `members`
 ├── KeyReused          the idempotency key stands for another request
+├── TooLarge           commands that were to happen together are more than a group may be
 └── Unavailable        nothing was decided: full, closing, or the database is away
 """
 
@@ -33,6 +34,11 @@ class Refusal(LedgerError):
 
 class KeyReused(LedgerError):
     """Same idempotency key, other request."""
+
+
+class TooLarge(LedgerError):
+    """Commands of an atomic group are more than a group may be; the message says in what. Nothing
+    has happened."""
 
 
 class Unavailable(LedgerError):

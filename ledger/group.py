@@ -6,7 +6,6 @@ A refusal concerns its own command only. What the database rejects is split by `
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain
@@ -20,7 +19,7 @@ from ledger import sql
 from ledger.append import Batch, LostUpdate
 from ledger.commands import Answer, Command, Completion
 from ledger.decide import Context, Outcome, decide
-from ledger.errors import KeyReused, Refusal
+from ledger.errors import KeyReused, Refusal, TooLarge
 from ledger.load import Connection, Known, MissingAccounts, Needs, load
 
 _log = structlog.get_logger()
@@ -29,9 +28,13 @@ Clock = Callable[[], datetime]
 
 TURN = 50
 """Commands decided before others of the process have a turn: a thousand take a while."""
+TURN_S = 0.02
+"""Or as soon as they took so long: one of a customer with thousands of lots takes milliseconds."""
 MOST_POSTINGS = 10_000
 """From so many on a group decides no further commands: who was not seen for years brings along all
 that has become due since, and a group has to end within its time."""
+MOST_LOTS = 500_000
+"""And from so many on that were looked through: a customer of thousands, again and again."""
 
 
 class Result(Struct, frozen=True):
@@ -85,19 +88,20 @@ async def run_group(
     atomic: bool = False,
 ) -> list[Fate]:
     """Run `commands` in order and commit once; a fate each, in the same order. When they have
-    become `most` postings, the rest has none: it is for the next group.
+    become `most` postings, or looked through MOST_LOTS, the rest has none: it is for the next
+    group.
 
-    `atomic` leaves no rest; it raises Aborted, and nothing has happened, unless every command
-    succeeds. Raises what the database raises; then nothing of the group has happened, unless the
-    connection was lost while it committed.
+    `atomic` leaves no rest; it raises TooLarge when there would be one, and Aborted unless every
+    command succeeds: nothing has happened then. Raises what the database raises; then nothing of
+    the group has happened, unless the connection was lost while it committed.
     """
     needs = Needs(commands)
     while True:
         try:
             async with connection.transaction():
-                batch, fates = await _decide_all(
-                    connection, commands, needs, clock(), sys.maxsize if atomic else most
-                )
+                batch, fates = await _decide_all(connection, commands, needs, clock(), most)
+                if atomic and len(fates) < len(commands):
+                    raise TooLarge(too_large(most))
                 if atomic and any(map(Aborted.failed, fates)):
                     raise Aborted(fates)
                 await batch.write(connection)
@@ -128,6 +132,14 @@ async def run_due(
         raise Unwritable(due) from error
 
 
+def too_large(most: int) -> str:
+    """What is wrong with commands that are more than a group of `most` postings may be."""
+    return (
+        f"make more than {most} postings together, or look through more than {MOST_LOTS} lots, "
+        "while others wait for their customers"
+    )
+
+
 def sweep_of(customer_id: UUID, now: datetime) -> Command:
     """The command that only brings a customer up to date."""
     return Command(customer_id=customer_id, kind="activation", occurred_at=now, sweep=True)
@@ -136,16 +148,19 @@ def sweep_of(customer_id: UUID, now: datetime) -> Command:
 async def _decide_all(
     connection: Connection, commands: Sequence[Command], needs: Needs, now: datetime, most: int
 ) -> tuple[Batch, list[Fate]]:
-    """Load and decide, until there are `most` postings; what is to be written, and the fates."""
+    """Load and decide, as much as a group may be; what is to be written, and the fates."""
     known, context = await load(connection, needs, now)
     batch = Batch(context)
     fates: list[Fate] = []
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     for command in commands:
-        if batch.postings >= most:
+        if batch.postings >= most or batch.lots >= MOST_LOTS:
             break
         fates.append(_settle(command, context, known, batch, now))
-        if len(fates) % TURN == 0:
+        if len(fates) % TURN == 0 or loop.time() - began > TURN_S:
             await asyncio.sleep(0)
+            began = loop.time()
     return batch, fates
 
 

@@ -19,7 +19,7 @@ import structlog
 from msgspec import Struct
 
 from ledger.commands import Command, Fact
-from ledger.errors import Unavailable
+from ledger.errors import TooLarge, Unavailable
 from ledger.group import (
     MOST_POSTINGS,
     Aborted,
@@ -130,7 +130,8 @@ class Lane:
         return [job.future for job in jobs]
 
     def submit_whole(self, commands: Sequence[Command]) -> asyncio.Future[list[Fate]]:
-        """Queue commands that happen together, or the future raises Aborted and none did."""
+        """Queue commands that happen together, or the future raises Aborted or TooLarge and none
+        did."""
         self._admit(len(commands))
         job = _Whole(commands, asyncio.get_running_loop().create_future())
         self._queue.append(job)
@@ -205,7 +206,7 @@ class Lane:
             if isinstance(error, AWAY):
                 await self._drop_connection()
                 error = away()
-            elif not isinstance(error, Aborted):
+            elif not isinstance(error, Aborted | TooLarge):
                 error = rejected(job.commands[0], error)
             if not job.future.done():
                 job.future.set_exception(error)

@@ -66,6 +66,8 @@ class Ledger:
         self.exports = asyncio.Semaphore(exporters)
         self._connect_timeout_s = connect_timeout_s
         self.clock = clock
+        self.most_together = bulk_group_postings
+        """From so many postings on, commands are too many to happen together."""
         self.lanes = [
             Lane(
                 self._connect,
@@ -168,7 +170,8 @@ class Ledger:
     ) -> list[Fate]:
         """Carry out commands together in one database transaction.
 
-        Raises Aborted, with the fates as they would have been, when one of them did not succeed.
+        Raises Aborted, with the fates as they would have been, when one of them did not succeed,
+        and TooLarge when some are left where a group has to end, at `most_together` postings.
         """
         future = self.bulk_lane.submit_whole(commands)
         try:

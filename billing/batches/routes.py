@@ -35,7 +35,8 @@ from billing.receipts.slip import language_of
 async def run_batch(call: Call[BatchIn]) -> Answer:
     """Up to 1,000 operations, in order; each answer is what the operation's own address would
     have given, and its key is the same as there. A batch may be repeated as it is: what happened
-    is answered again. In an atomic batch one refusal leaves nothing done."""
+    is answered again. In an atomic batch one refusal leaves nothing done; one that would make more
+    than 10,000 postings is refused as a whole."""
     language = language_of(call.headers.get(b"accept-language"))
     results = await call.use(Batches).run(call.principal, call.body, language)
     return Answer.json({"results": results})

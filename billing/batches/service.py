@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from billing.batches.schemas import BatchIn, OperationIn, ResultOut
 from billing.catalog.service import Catalog
 from billing.common.auth import Principal, Role
 from billing.common.decoding import decode_body
-from billing.common.errors import Conflict, Overloaded, Problem
+from billing.common.errors import Conflict, Overloaded, Problem, ValidationFailed
 from billing.common.problems import problem_document
 from billing.common.teller import Request, problem_of_fate, told
 from billing.common.wire import encode
@@ -31,7 +32,8 @@ from billing.redemptions.service import Redemptions
 from billing.returns.schemas import ReturnIn
 from billing.returns.service import Returns
 from ledger.commands import Command
-from ledger.group import TURN, Aborted, Fate, Result
+from ledger.errors import TooLarge
+from ledger.group import TURN, Aborted, Fate, Result, too_large
 from ledger.service import Ledger
 
 _log = structlog.get_logger()
@@ -89,19 +91,35 @@ class Batches:
         }
 
     async def run(self, principal: Principal, body: BatchIn, language: Language) -> list[ResultOut]:
-        """A result for each operation, in order. Raises Overloaded."""
+        """A result for each operation, in order. Raises Overloaded, and ValidationFailed for an
+        atomic batch that is more than one group of the ledger."""
         if body.mode == "atomic":
-            prepared = await self._all_ready(principal, body.operations, language)
-            return await self._atomic(body.operations, prepared)
+            return await self._atomic(await self._ready_together(principal, body, language))
         results: list[ResultOut] = []
         for run in runs(body.operations):
             results += await self._independent(await self._all_ready(principal, run, language))
         return results
 
-    async def _all_ready(
-        self, principal: Principal, operations: Sequence[OperationIn], language: Language
+    async def _ready_together(
+        self, principal: Principal, body: BatchIn, language: Language
     ) -> list[Command | Problem]:
-        """The command of each operation, or why it cannot be one."""
+        """The command of each operation. Raises ValidationFailed as soon as those that are ready
+        are known to be too much: what else there is, is not calculated."""
+        most = self._ledger.most_together
+        prepared = await self._all_ready(principal, body.operations, language, most)
+        if len(prepared) < len(body.operations):
+            raise _too_large(too_large(most))
+        return prepared
+
+    async def _all_ready(
+        self,
+        principal: Principal,
+        operations: Sequence[OperationIn],
+        language: Language,
+        most: float = inf,
+    ) -> list[Command | Problem]:
+        """The command of each operation, or why it cannot be one; of fewer, once they are known to
+        make `most` postings."""
         drafts: list[Draft | Problem] = []
         for operation in operations:
             drafts.append(_read(principal, operation, language))
@@ -112,20 +130,26 @@ class Batches:
             # It keeps what it was asked for; what it could not answer is asked again, and told.
             await self._catalog.products(sku for body in bodies for sku in _skus(body))
         async with self._customers.foreseeing(body.customer for body in bodies if body.customer):
-            return await self._prepare_all(drafts)
+            return await self._prepare_all(drafts, most)
 
-    async def _prepare_all(self, drafts: Sequence[Draft | Problem]) -> list[Command | Problem]:
+    async def _prepare_all(
+        self, drafts: Sequence[Draft | Problem], most: float
+    ) -> list[Command | Problem]:
         """Prepare side by side: some must ask the database. One each, then others have a turn."""
         prepared: dict[int, Command | Problem] = {}
         rest = iter(enumerate(drafts))
+        postings = 0
 
         async def work() -> None:
-            for at, draft in rest:
-                prepared[at] = await self._command(draft)
+            nonlocal postings
+            while postings < most and (found := next(rest, None)) is not None:
+                at, draft = found
+                prepared[at] = command = await self._command(draft)
+                postings += command.least_postings if isinstance(command, Command) else 0
                 await asyncio.sleep(0)
 
         await asyncio.gather(*(work() for _ in range(min(TURN, len(drafts)))))
-        return [prepared[at] for at in range(len(drafts))]
+        return [prepared[at] for at in sorted(prepared)]
 
     async def _command(self, draft: Draft | Problem) -> Command | Problem:
         if isinstance(draft, Problem):
@@ -143,11 +167,9 @@ class Batches:
             _problem(one) if isinstance(one, Problem) else _result(next(fates)) for one in prepared
         ]
 
-    async def _atomic(
-        self, operations: Sequence[OperationIn], prepared: Sequence[Command | Problem]
-    ) -> list[ResultOut]:
+    async def _atomic(self, prepared: Sequence[Command | Problem]) -> list[ResultOut]:
         """All or none. Of an aborted batch nothing is kept, refusals neither: they were decided
-        in a state that the batch itself had made."""
+        in a state that the batch itself had made. Raises ValidationFailed."""
         faults = [isinstance(one, Problem) for one in prepared]
         if any(faults):
             return [
@@ -160,6 +182,8 @@ class Batches:
                 return [_result(fate) for fate in await self._ledger.execute_whole(commands)]
             except Aborted as aborted:
                 fates = aborted.fates
+            except TooLarge as error:
+                raise _too_large(str(error)) from None
         return [_result(fate) if Aborted.failed(fate) else _problem(_ABORTED) for fate in fates]
 
 
@@ -186,6 +210,13 @@ _ABORTED = Conflict(
     "Another operation of this atomic batch was refused, so this one did not happen either; "
     "its key may be used again.",
 )
+
+
+def _too_large(why: str) -> ValidationFailed:
+    return ValidationFailed.at(
+        "/operations",
+        f"{why}: send fewer at a time, or, if they need not happen together, as independent",
+    )
 
 
 def _result(fate: Fate | BaseException) -> ResultOut:

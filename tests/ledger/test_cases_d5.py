@@ -13,7 +13,8 @@ from uuid import uuid4
 import pytest
 
 from ledger import commands as c
-from ledger.errors import Refusal
+from ledger.decide import Outcome
+from ledger.errors import Refusal, TooLarge
 from ledger.group import Aborted, Result
 from ledger.model import Transaction
 from ledger.service import Ledger
@@ -55,6 +56,47 @@ async def test_links_of_a_chain_see_each_other(one: Customer) -> None:
     assert isinstance(refusal, Refusal)
     assert refusal.members == {"available": 5}
     assert await one.available() == 20
+
+
+async def test_a_chain_longer_than_a_group_may_be_is_refused_before_its_end(
+    database: TestDatabase, clock: Clock
+) -> None:
+    """Nobody waits for thousands of postings, not even to hear that they were refused."""
+    async with Ledger(database.url, clock=clock, bulk_group_postings=10) as ledger:
+        one = Customer(ledger, clock)
+        decided: list[Outcome] = []
+
+        def count(outcome: Outcome) -> c.Completion:
+            decided.append(outcome)
+            return c.Completion()
+
+        four = c.Accrue(tuple(c.Grant("base", ((None, 5),)) for _ in range(4)))
+        chain = [one.command("accrual", four, complete=count)] * 100
+        with pytest.raises(TooLarge, match="10 postings"):
+            await ledger.execute_whole(chain)
+        assert (len(decided), await one.available()) == (3, 0)
+        await ledger.execute_whole(chain[:3])
+        assert (ledger.bulk_lane.groups, await one.available()) == (1, 60)
+        await ledger.execute_many(chain)
+        assert await one.available() == 60 + 2000
+
+
+async def test_a_group_ends_where_it_has_looked_through_too_many_lots(
+    one: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each command goes through all lots of its customer: a thousand of one who has thousands
+    would take as long as a million."""
+    monkeypatch.setattr("ledger.group.MOST_LOTS", 50)
+    two = c.Accrue(tuple(c.Grant("base", ((None, 5),)) for _ in range(2)))
+    chain = [one.command("accrual", two)] * 20
+    with pytest.raises(TooLarge, match="50 lots"):
+        await one.ledger.execute_whole(chain)
+    assert await one.available() == 0
+    await one.ledger.execute_whole(chain[:7])
+    fates = await one.ledger.execute_many(chain)
+    assert all(isinstance(fate, Result) for fate in fates)
+    assert await one.available() == 270
+    assert one.ledger.bulk_lane.groups == 1 + 3
 
 
 async def test_a_chain_over_customers_that_the_database_rejects(one: Customer) -> None:
