@@ -98,7 +98,11 @@ async def _reports(add: Add, client: Client, rounds: int) -> None:
         ("trial balance as of a moment within a day", f"trial-balance?as_of={first[:11]}12:34:56Z"),
         ("programs of a month", f"programs?{period}"),
         ("ageing", "ageing"),
+        ("ageing, by store", "ageing?by=store"),
         ("a page of a store's postings of a month", f"postings?{period}&store=m7"),
+        ("a page of a store's postings of all time", "postings?store=m7"),
+        ("a page of all redemptions", "postings?kind=redeem"),
+        ("a page of the general ledger of all time", "general-ledger"),
     ):
         times = [await _timed(_ask(client, f"/v1/ledger/{path}")) for _ in range(rounds)]
         add(name, times, "ms")

@@ -128,14 +128,13 @@ async def _window(
     conditions = [*days_of(selection, terms, place["zone"]), *terms.others(selection, "r")]
     day = axis.replace("_at", "_day")
     if after is not None:
-        zone = terms.mark(place["zone"])
-        conditions.append(
-            f"(r.{day} + 1)::timestamp AT TIME ZONE {zone} > {terms.mark(after[0] + _INSTANT)}"
-        )
+        moment, zone = terms.mark(after[0] + _INSTANT), terms.mark(place["zone"])
+        conditions.append(f"r.{day} >= ({moment} AT TIME ZONE {zone})::date")
     row = await connection.fetchrow(
         _STRETCH.format(
             day=day,
             where=all_of(conditions),
+            narrow="AND" if conditions else "WHERE",
             zone=terms.mark(place["zone"]),
             limit=terms.mark(limit),
         ),
@@ -148,15 +147,22 @@ async def _window(
 
 
 _STRETCH = """
-SELECT (max(day) + 1)::timestamp AT TIME ZONE {zone} AS ends,
-       min(first)::timestamp AT TIME ZONE {zone} AS first,
-       (max(last) + 1)::timestamp AT TIME ZONE {zone} AS last
-FROM (SELECT day, first, last, sum(count) OVER (ORDER BY day) - count AS before
-      FROM (SELECT r.{day} AS day, sum(r.count) AS count, min(r.recorded_day) AS first,
-                   max(r.recorded_day) AS last
-            FROM ledger.rollups r {where} GROUP BY 1) AS days) AS running
-WHERE before < {limit}::bigint
+WITH cells AS (
+    SELECT r.{day} AS day, r.count FROM ledger.rollups r {where}
+    ORDER BY r.{day} LIMIT {limit}::bigint
+), days AS (
+    SELECT day, sum(count) AS count FROM cells GROUP BY day
+), until AS (
+    SELECT max(day) AS day
+    FROM (SELECT day, sum(count) OVER (ORDER BY day) - count AS before FROM days) AS running
+    WHERE before < {limit}::bigint
+)
+SELECT (max(r.{day}) + 1)::timestamp AT TIME ZONE {zone} AS ends,
+       min(r.recorded_day)::timestamp AT TIME ZONE {zone} AS first,
+       (max(r.recorded_day) + 1)::timestamp AT TIME ZONE {zone} AS last
+FROM ledger.rollups r {where} {narrow} r.{day} <= (SELECT day FROM until)
 """
+"""Each cell has a posting at least: no more cells are counted than postings are wanted."""
 
 
 def days_of(selection: Selection, terms: Terms, zone: str) -> list[str]:

@@ -83,6 +83,7 @@ def _is_narrow(selection: Selection) -> bool:
 _STRETCHES = """
 WITH cells AS (
     SELECT first_xid AS first, last_xid AS last, count FROM ledger.rollups r {where}
+    ORDER BY first_xid, last_xid LIMIT {limit}
 ), counted AS (
     SELECT first, last,
            sum(count) OVER (ORDER BY first, last ROWS UNBOUNDED PRECEDING) - count AS before,
@@ -96,6 +97,7 @@ WITH cells AS (
 )
 SELECT min(first) AS first, max(last) AS last FROM runs GROUP BY run ORDER BY run
 """
+"""Each cell has a posting at least: no more cells are looked at than postings are wanted."""
 
 
 async def _stretches(
