@@ -122,6 +122,12 @@ postings = Table(
     CheckConstraint(_one_of("bucket", BUCKETS), name="postings_bucket_check"),
     CheckConstraint(_FLOW_CHECK, name="postings_flow_check"),
     Index("postings_recorded_at_idx", "recorded_at", postgresql_using="brin"),
+    # Debts are no lot's: what is left of them is added up from these few.
+    Index(
+        "postings_debt_idx",
+        "customer_id",
+        postgresql_where=text("debit = 'debt' OR credit = 'debt'"),
+    ),
 )
 
 idempotency_keys = Table(

@@ -12,7 +12,6 @@ from billing.catalog.model import CatalogSnapshot
 from billing.common.auth import Principal
 from billing.common.errors import ValidationFailed
 from billing.common.teller import told
-from billing.finance import store
 from billing.finance.entries import ENTRY, POSTING, edge, entries, listed, opening_balance
 from billing.finance.folds import (
     OWED,
@@ -40,6 +39,7 @@ from billing.finance.schemas import (
     TrialBalanceQuery,
 )
 from billing.finance.table import MAX_FILE_ROWS, Column, Row, Table, at_once
+from ledger.ageing import owed_by_expiry
 from ledger.listing import PostingKey
 from ledger.selection import MOVEMENTS, Selection, TimeAxis
 from ledger.service import Ledger
@@ -132,7 +132,7 @@ class Reports:
         by = query.dimensions()
         selection = self._selection(query, principal)
         async with snapshot(self._ledger) as connection:
-            found = await store.owed_by_expiry(
+            found = await owed_by_expiry(
                 connection, selection, ledger_dimensions(by), query.step, self.zone.key
             )
         columns = (

@@ -133,6 +133,30 @@ async def test_reports_are_what_plain_sql_makes_of_raw_postings(house: House, se
         } == await plain.ageing(house, query, by)
 
 
+@pytest.mark.parametrize("seed", [3, 6])
+async def test_ageing_of_lots_is_that_of_all_postings(house: House, seed: int) -> None:
+    """Now it is read from lots, as of a time added up from postings: also of who owes."""
+    life = await told(house, seed)
+    owed = 0
+    for filters in (
+        {},
+        {"bucket": "promo"},
+        {"program": "base-5"},
+        {"customer_id": life.customers[0]},
+    ):
+        for by in ("", "bucket", "program,program_version", "bucket,program"):
+            for step in ("day", "month", "year"):
+                query: dict[str, Any] = {"by": by, "step": step, **filters}
+                later = query | {"as_of": START + 900 * DAY}
+                now, posted = [
+                    [without_links(row) for row in (await house.get(AGEING, **asked))["rows"]]
+                    for asked in (query, later)
+                ]
+                assert now == posted
+                owed += sum(cents(row["debt"]) != 0 for row in now)
+    assert owed
+
+
 @pytest.mark.parametrize("seed", [7, 8])
 async def test_every_total_lists_the_postings_it_adds_up(house: House, seed: int) -> None:
     life = await told(house, seed, 90)
