@@ -71,8 +71,8 @@ class Machine(RuleBasedStateMachine):
     """The model: which verification is open, its attempts, sends, messages and end, the phone's
     pause, and what the customer wrote."""
 
-    @initialize(method=st.sampled_from(["sms_code", "sms_reply"]))
-    def begin(self, method: str) -> None:
+    @initialize(method=st.sampled_from(["sms_code", "sms_reply"]), fault=st.sampled_from(FAULTS))
+    def begin(self, method: str, fault: str | None) -> None:
         self.house = World.way.house
         self.method = method
         self.customer = World.run(self.house.customer())
@@ -82,10 +82,12 @@ class Machine(RuleBasedStateMachine):
         self.ends: dict[str, datetime] = {}
         self.open: str | None = None
         self.confirmed: set[str] = set()
-        self.written: list[str] = []
+        self.written = 0
         self.stopped = False
         self.attempts = self.sends = self.of_phone = 0
         self.sent_at = self.ends_at = self.house.now
+        self.start()
+        self.worker_sends(fault)
 
     @property
     def live(self) -> bool:
@@ -152,23 +154,33 @@ class Machine(RuleBasedStateMachine):
         """On reports that were put off, and by asking."""
         World.run(World.way.works())
 
-    @rule(which=st.integers(0, 5), word=st.sampled_from(REPORTS), forged=st.booleans())
-    def report_comes(self, which: int, word: str, forged: bool) -> None:
-        """Of any message, late, twice and out of order: it changes no verification."""
-        all_sent = [one for each in self.sent.values() for one in each if one.sms is not None]
-        if len(all_sent) <= which:
+    @rule(
+        which=st.integers(0, 3),
+        words=st.lists(st.sampled_from(REPORTS), min_size=1, max_size=3),
+        forged=st.booleans(),
+    )
+    def reports_come(self, which: int, words: list[str], forged: bool) -> None:
+        """Of any message, late, twice and out of order: they change no verification."""
+        there = [one for each in self.sent.values() for one in each if one.sms is not None]
+        if not there:
             return
-        one, status = all_sent[-1 - which], STATUSES[word]
+        one = there[-1 - which % len(there)]
+        for word in words:
+            self.report(one, word, forged=forged)
+
+    def report(self, one: Sent, word: str, *, forged: bool) -> None:
         assert one.sms is not None
         fields = {"MessageSid": one.sms.id, "MessageStatus": word}
         if forged:
             answer = World.run(World.way.twilio(key="another", **fields))
             assert answer.status_code == 403
             return
+        status = STATUSES[word]
         one.said.append(status)
         if later(STATUSES[one.sms.status], status) == status:
             one.sms.status = word
         World.run(World.way.hears(**fields))
+        self.agree()
 
     @rule(right=st.booleans(), back=st.integers(0, 2), twice=st.booleans())
     def confirm(self, right: bool, back: int, twice: bool) -> None:
@@ -191,24 +203,19 @@ class Machine(RuleBasedStateMachine):
             else:
                 assert answer.status_code == 409, answer.text
 
-    @rule(words=st.sampled_from(["yes", "code", "wrong", "hello", "stop"]), again=st.booleans())
-    def customer_writes(self, words: str, again: bool) -> None:
-        """By SMS; `again` is the provider telling an earlier one once more: it is heard once."""
-        code = self.codes[self.all[-1]] if self.all else "000000"
+    @rule(words=st.sampled_from(["yes", "code", "wrong", "hello", "stop"]), twice=st.booleans())
+    def customer_writes(self, words: str, twice: bool) -> None:
+        """By SMS, which the provider may tell twice: it is heard once."""
+        code = self.codes[self.all[-1]]
         said = {"yes": "Да", "code": code, "hello": "привет", "stop": "Стоп"}
-        again = again and bool(self.written)
-        if not again:
-            self.written.append(f"{self.customer['id']}-{len(self.written)}"[-40:])
-        World.run(
-            World.way.hears(
-                MessageSid=self.written[-1],
-                From=self.customer["phone"],
-                Body=said.get(words, wrong(code)),
-                Again=str(again),
-            )
-        )
-        if again:
-            return
+        self.written += 1
+        sms = {
+            "MessageSid": f"{self.customer['id']}-{self.written}",
+            "From": self.customer["phone"],
+            "Body": said.get(words, wrong(code)),
+        }
+        for again in range(2 if twice else 1):
+            World.run(World.way.hears(**sms, Again=str(again)))
         self.stopped |= words == "stop"
         if not self.live:
             return
