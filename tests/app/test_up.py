@@ -92,7 +92,7 @@ class Up:
         """The living ones, by the word that tells them apart."""
         found: dict[str, psutil.Process] = {}
         for child in psutil.Process(self.pid).children():
-            with contextlib.suppress(psutil.ZombieProcess):
+            with contextlib.suppress(psutil.NoSuchProcess):  # or a zombie
                 words = " ".join(child.cmdline()).split()
                 found |= {name: child for name in CHILDREN if any(w.endswith(name) for w in words)}
         return found
