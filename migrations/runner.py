@@ -6,6 +6,8 @@ before the tills. It then fails, nothing is changed, and it can simply be starte
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from ledger.seals.era import Numbered, adopt
@@ -26,7 +28,8 @@ NUMBERED = (
 """Columns outside the ledger that hold numbers of commits."""
 ADVISORY_LOCK = 0x626F6E7573_01
 """One migration at a time in a database: "bonus", 1."""
-TURN_TIMEOUT = "10min"
+TURN_TIMEOUT_S = 600
+TURN_PAUSE_S = 0.1
 LOCK_TIMEOUT = "5s"
 STATEMENT_TIMEOUT = "15min"
 CONNECT_TIMEOUT_S = 10
@@ -78,8 +81,7 @@ async def on_connection(owner_url: str, run: Callable[[Connection], None]) -> No
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     async with engine.connect() as connection:
-        await connection.execute(text(f"SET statement_timeout = '{TURN_TIMEOUT}'"))
-        await connection.execute(text(f"SELECT pg_advisory_lock({ADVISORY_LOCK})"))
+        await _take_turn(connection)
         await connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
         await connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
         # Alembic keeps its version table there and makes it before the first revision runs.
@@ -87,6 +89,17 @@ async def on_connection(owner_url: str, run: Callable[[Connection], None]) -> No
         await connection.commit()
         await connection.run_sync(run)
     await engine.dispose()
+
+
+async def _take_turn(connection: AsyncConnection) -> None:
+    """Raises TimeoutError. It waits between statements: an index that another one builds beside
+    the tills waits for every statement that began before it."""
+    end = time.monotonic() + TURN_TIMEOUT_S
+    while not await connection.scalar(text(f"SELECT pg_try_advisory_lock({ADVISORY_LOCK})")):
+        await connection.rollback()
+        if time.monotonic() > end:
+            raise TimeoutError("another migration is at it; start again when it is over")
+        await asyncio.sleep(TURN_PAUSE_S)
 
 
 def _has_revision(connection: Connection) -> bool:

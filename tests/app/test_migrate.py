@@ -16,6 +16,13 @@ from migrations.revisions import revisions
 from migrations.runner import check, upgrade
 from tests.conftest import REPOSITORY, TestDatabase, url_as
 
+POSTS = "LOCK TABLE ledger.postings IN ROW EXCLUSIVE MODE"
+BUILDING = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+AND query LIKE '%INDEX CONCURRENTLY%postings_debt_idx%' AND wait_event_type = 'Lock'
+AND pid <> pg_backend_pid()
+"""
+
 
 @pytest.fixture
 async def empty_url(postgres_url: str, template: str) -> AsyncIterator[str]:
@@ -58,3 +65,23 @@ async def test_a_table_in_use_makes_it_give_up_soon_and_it_can_be_started_again(
             await upgrade(database.owner_url)
     await till.close()
     assert await upgrade(database.owner_url) is False
+
+
+async def test_an_index_of_postings_is_built_while_tills_post(database: TestDatabase) -> None:
+    """Also after one that was broken off, which has left an index that is of no use."""
+    one, other = [await asyncpg.connect(database.owner_url) for _ in range(2)]
+    await other.execute("SET lock_timeout = '1s'")
+    await other.execute("UPDATE billing.alembic_version SET version_num = '0018'")
+    async with one.transaction():
+        await one.execute(POSTS)
+        migrating = asyncio.create_task(upgrade(database.owner_url))
+        async with asyncio.timeout(10):
+            while not await other.fetchval(BUILDING):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        async with other.transaction():
+            await other.execute(POSTS)
+    assert await migrating is False
+    assert await other.fetchval(
+        "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ledger.postings_debt_idx'::regclass"
+    )
+    await asyncio.gather(one.close(), other.close())
