@@ -30,6 +30,7 @@ REPOSITORY = Path(__file__).parent.parent
 TEMPLATE = "bonus_template"
 MEMORY = Path("/dev/shm")  # noqa: S108 - a place to look at, not a file's name
 ROOM_BYTES = 4 << 30
+_NAMED = "bonus-test-*"
 _numbers = itertools.count(1)
 
 
@@ -54,7 +55,7 @@ class TestDatabase:
 def data_dir() -> Iterator[Path]:
     """A folder for the servers; what killed test runs left behind is stopped and removed."""
     place = _place()
-    for left in place.glob("bonus-test-*"):
+    for left in {*MEMORY.glob(_NAMED), *Path(tempfile.gettempdir()).glob(_NAMED)}:
         pid = left.name.split("-")[2]
         if pid.isdigit() and not psutil.pid_exists(int(pid)) and os.access(left, os.W_OK):
             for server in (EmbeddedPostgres(left), EmbeddedRedis(left)):
