@@ -79,10 +79,10 @@ async def read_duplicates(tx: AsyncConnection, customer_id: UUID) -> list[Row]:
     return [Row(**row._mapping) for row in await tx.execute(query.order_by(customers.c.id))]
 
 
-async def lock_person(tx: AsyncConnection, customer_id: UUID) -> list[Row]:
-    """The customer and who was merged into them, locked by id: so does who merges two."""
+async def lock_persons(tx: AsyncConnection, *ids: UUID) -> list[Row]:
+    """The customers and who was merged into them, locked by id: whoever locks several does so."""
     C = customers.c
-    is_theirs = or_(C.id == customer_id, C.merged_into == customer_id)
+    is_theirs = or_(C.id.in_(ids), C.merged_into.in_(ids))
     query = select(*_COLUMNS).where(is_theirs).order_by(C.id).with_for_update()
     return [Row(**row._mapping) for row in await tx.execute(query)]
 

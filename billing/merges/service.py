@@ -19,6 +19,7 @@ from billing.common.money import format_amount
 from billing.common.teller import told
 from billing.customers.records import Records
 from billing.customers.schemas import MergeIn, MergeOut
+from billing.customers.store import lock_persons
 from billing.customers.vault import Vault
 from billing.events.schemas import CustomerMerged
 from billing.events.store import record
@@ -97,8 +98,8 @@ class Merges:
     async def _standing(self, tx: AsyncConnection, duplicate: UUID, into: UUID) -> Merge | None:
         """The merge there is; both customers are locked, and may be merged when there is none.
         Raises NotFound, Conflict."""
-        for one in sorted((duplicate, into)):
-            await self._records.row(tx, one, lock=True)
+        # Whom the duplicate brings along is written to, too.
+        await lock_persons(tx, duplicate, into)
         merge = await store.standing(tx, duplicate)
         if merge is not None and merge.into_id == into:
             return merge

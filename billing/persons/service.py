@@ -22,7 +22,7 @@ from billing.customers.model import Profile
 from billing.customers.records import Records
 from billing.customers.routes import shown
 from billing.customers.schemas import ErasedOut
-from billing.customers.store import Row, lock_person, read_duplicates
+from billing.customers.store import Row, lock_persons, read_duplicates
 from billing.customers.vault import Vault
 from billing.events.schemas import CustomerErased
 from billing.events.store import record
@@ -122,7 +122,7 @@ class Persons:
         """The customer and those merged into them. Raises NotFound."""
         while True:
             async with tx.begin_nested() as locked:
-                rows = await lock_person(tx, customer_id)
+                rows = await lock_persons(tx, customer_id)
                 if not rows:
                     raise NotFound(f"There is no customer {customer_id}.")
                 # Another one may have been merged into them before they were locked.
