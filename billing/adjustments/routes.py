@@ -46,7 +46,7 @@ async def create_adjustment(call: Call[AdjustmentIn]) -> Answer:
     moves before somebody else approves it.
     """
     request = Request(call.principal, call.idempotency_key, call.request_id, PATH, call.raw)
-    if await call.use(Adjustments).needs_approval(call.principal.person, call.body):
+    if await call.use(Adjustments).needs_approval(request, call.body):
         return await call.use(AdjustmentApprovals).ask(request, call.body)
     command = await call.use(Adjustments).prepare(request, call.body)
     return await carry_out(call.use(Ledger), command)

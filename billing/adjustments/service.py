@@ -37,9 +37,9 @@ class Adjustments:
         self._zone = zone
         self._limit = limit
 
-    async def needs_approval(self, person: str, body: AdjustmentIn) -> bool:
+    async def needs_approval(self, request: Request, body: AdjustmentIn) -> bool:
         points = abs(body.points)
-        return points > self._limit or not await self._allowance.allows(person, points)
+        return points > self._limit or not await self._allowance.allows(request, points)
 
     async def prepare(self, request: Request, body: AdjustmentIn) -> Command:
         """The command of an adjustment within the limits, or of a refusal."""

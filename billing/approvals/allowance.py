@@ -15,8 +15,10 @@ from msgspec.structs import replace
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from billing.approvals.model import id_of, key_of_id
 from billing.common.db import Database
 from billing.common.money import format_amount
+from billing.common.teller import Request
 from billing.programs.limits import COUNT, HOUSE, Counter
 from ledger.commands import Command, Completion, Fact, Step, View
 from ledger.decide import Outcome
@@ -31,7 +33,10 @@ _OPEN = """
 INSERT INTO billing.counters (customer_id, name, value)
 SELECT $1, name, 0 FROM unnest($2::text[]) AS name ORDER BY name ON CONFLICT DO NOTHING
 """
-_READ = "SELECT sum(value) FROM billing.counters WHERE customer_id = $1 AND name = ANY($2)"
+_READ = """
+SELECT sum(value) AS used, EXISTS (SELECT FROM billing.approvals WHERE id = $3) AS asked
+FROM billing.counters WHERE customer_id = $1 AND name = ANY($2)
+"""
 _LOCK = text("""
 SELECT value FROM billing.counters WHERE customer_id = :house AND name = ANY(:names)
 ORDER BY customer_id, name FOR UPDATE
@@ -50,17 +55,23 @@ class Allowance:
         self._limit = limit
         self._open: set[str] = set()
 
-    async def allows(self, person: str, points: int) -> bool:
-        """Whether the person may do it alone, as it was a moment ago."""
-        names = _names(person, self._clock())
-        rows = await self._database.fetch(_READ, HOUSE, names)
-        return int(rows[0][0] or 0) + points <= self._limit
+    async def allows(self, request: Request, points: int) -> bool:
+        """Whether the person may do it alone, as it was a moment ago. What waits for a second
+        person goes on waiting, however often it is sent."""
+        names = _names(request.principal.person, self._clock())
+        asked = id_of(request.key, request.fingerprint())
+        (row,) = await self._database.fetch(_READ, HOUSE, names, asked)
+        return not row["asked"] and int(row["used"] or 0) + points <= self._limit
 
     async def within(self, command: Command, person: str, points: int) -> Command:
         """A command that counts its points, and is refused as `approval_needed` when they are too
-        many. A refusal stays one."""
+        many. It takes what an approval of the same request would be known by: of two that are sent
+        at once one may have asked meanwhile. A refusal stays one."""
         if command.refusal is not None:
             return command
+        if command.key is None:
+            raise ValueError("what is counted has a key")
+        claim = key_of_id(id_of(command.key, command.fingerprint))
         names = _names(person, self._clock())
         now = names[-2]
         await self._opened(names[-2:])
@@ -83,7 +94,8 @@ class Allowance:
             )
 
         wanted = (*command.facts, *facts.values())
-        return replace(command, plan=plan, facts=wanted, complete=complete)
+        claims = (*command.claims, claim)
+        return replace(command, plan=plan, facts=wanted, complete=complete, claims=claims)
 
     async def take(self, tx: AsyncConnection, person: str, points: int) -> bool:
         """Count points of what this transaction does; False, and nothing is counted, when they

@@ -9,8 +9,8 @@ pending ──approve──> approved ──(carried out)──> done
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, Protocol
-from uuid import UUID
+from typing import Any, Final, Literal, Protocol
+from uuid import UUID, uuid5
 
 import msgspec
 
@@ -19,6 +19,8 @@ from billing.common.errors import Conflict
 
 State = Literal["pending", "approved", "done", "failed", "rejected", "withdrawn"]
 TurnedDown = Literal["rejected", "withdrawn"]
+
+_SPACE: Final = UUID("6f7a2f5e-9a0e-4e57-8e55-3f1d3a2c9b11")
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,4 +81,13 @@ def must_be(approval: Approval, *states: State) -> None:
 
 def key_of(approval: Approval) -> str:
     """The idempotency key, and the ledger's natural key, of what an approval carries out."""
-    return f"approval/{approval.id}"
+    return key_of_id(approval.id)
+
+
+def key_of_id(approval_id: UUID) -> str:
+    return f"approval/{approval_id}"
+
+
+def id_of(key: str, fingerprint: bytes) -> UUID:
+    """The approval of a request that moves points: one, however often it is sent."""
+    return uuid5(_SPACE, f"{key}\n{fingerprint.hex()}")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from typing import Any, Final
-from uuid import UUID, uuid5
 
 import msgspec
 
-from billing.approvals.model import Approval, key_of
+from billing.approvals.model import Approval, id_of, key_of
 from billing.approvals.schemas import WaitingOut
 from billing.approvals.service import Approvals
 from billing.common import deadline
@@ -20,7 +19,6 @@ from ledger.errors import Refusal
 from ledger.flows import TransactionKind
 from ledger.service import Ledger
 
-_SPACE: Final = UUID("6f7a2f5e-9a0e-4e57-8e55-3f1d3a2c9b11")
 _KNOWN: Final = "SELECT fingerprint FROM ledger.idempotency_keys WHERE key = $1"
 
 
@@ -39,7 +37,7 @@ async def ask_first(
     Raises IdempotencyKeyReused, Overloaded.
     """
     fingerprint = request.fingerprint()
-    approval_id = uuid5(_SPACE, f"{request.key}\n{fingerprint.hex()}")
+    approval_id = id_of(request.key, fingerprint)
     known = await ledger.pool.fetchval(_KNOWN, request.key)
     if known is None:
         await approvals.ask(

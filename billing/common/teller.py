@@ -125,6 +125,8 @@ def problem_of(refusal: Refusal) -> Problem:
         return NotFound(refusal.detail, **members)
     if refusal.code == "source_exists":
         kind, _, place = members.pop("source").partition("/")
+        if kind == "approval":
+            return Conflict("approval_state", refusal.detail, **members)
         what = "This receipt is posted already"
         if kind == "redemption":
             what = "This receipt is paid with points already"

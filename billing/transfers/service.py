@@ -54,10 +54,10 @@ class Transfers:
     async def post(self, request: Request, body: TransferIn) -> Answer:
         """Move the points (201), or ask for approval (202)."""
         command = await self._command(request, body)
-        person = request.principal.person
         if body.points != PointsOrMax.MAX and body.points <= self._limit:
             points = int(body.points)
-            if command.refusal is not None or await self._allowance.allows(person, points):
+            if command.refusal is not None or await self._allowance.allows(request, points):
+                person = request.principal.person
                 counted = await self._allowance.within(command, person, points)
                 return await carry_out(self._ledger, counted)
         raise_refusal(command)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from billing.app.api import OPERATIONS
 from billing.common.settings import Settings
+from ledger.errors import Unavailable
 from tests.billing.balances.house import START, House, opened
 
 OTHERS = [one for one in OPERATIONS if not one.path.startswith("/v1/ledger/")]
@@ -35,7 +36,8 @@ async def house(settings: Settings) -> AsyncIterator[House]:
 
 
 MORE = (
-    "/v1/batches", "/v1/transfers", "/v1/approvals/{id}/approve", "/v1/customers/{id}/merge",
+    "/v1/batches", "/v1/transfers", "/v1/approvals", "/v1/approvals/{id}/approve",
+    "/v1/customers/{id}/merge",
     "/v1/imports", "/v1/imports/{id}/rows", "/v1/imports/{id}/post",
 )  # fmt: skip
 
@@ -85,6 +87,49 @@ async def test_after_24_hours_it_is_another_day(house: House) -> None:
     assert (await adjust(anna, customer, "0.01")).status_code == 202
     house.clock.now += 2 * HOUR
     assert (await adjust(anna, customer, "100.00")).status_code == 201
+
+
+async def test_what_waits_for_a_second_person_is_not_posted_without(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger was away when it was asked for; a day later the same request would be allowed."""
+    anna, boris = await house.client("finance"), await house.client("admin")
+    customer, key = await house.customer(), uuid4().hex
+    for points in ("100.00", "100.00", "50.00"):
+        assert (await adjust(anna, customer, points)).status_code == 201
+
+    async def away(*_: Any) -> None:
+        raise Unavailable("The database is away.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(house.ledger, "execute", away)
+        assert (await adjust(anna, customer, "7.00", key)).status_code == 503
+    house.clock.now += 26 * HOUR
+    asked = await adjust(anna, customer, "7.00", key)
+    assert asked.status_code == 202, asked.text
+    approve = f"/v1/approvals/{asked.json()['approval_id']}/approve"
+    assert (await boris.post(approve)).json()["state"] == "done"
+    assert (await adjust(anna, customer, "7.00", key)).json() == asked.json()
+    assert await available(house, customer) == "257.00"
+
+
+async def test_what_was_posted_while_it_was_asked_for_is_not_posted_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent twice at once, with another step between: the second one finds no answer yet, asks,
+    and then hears that of the first."""
+    anna, boris = await house.client("finance"), await house.client("admin")
+    customer, key = await house.customer(), uuid4().hex
+    for points in ("100.00", "100.00", "50.00"):
+        posted = await adjust(anna, customer, points, key if points == "50.00" else None)
+        assert posted.status_code == 201
+    monkeypatch.setattr("billing.approvals.posting._KNOWN", "SELECT NULL::bytea WHERE $1 = ''")
+    again = await adjust(anna, customer, "50.00", key)
+    assert (again.status_code, again.json()) == (201, posted.json())
+    (waiting,) = (await boris.get("/v1/approvals", params={"state": "pending"})).json()["items"]
+    refused = await boris.post(f"/v1/approvals/{waiting['id']}/approve")
+    assert (refused.status_code, refused.json()["code"]) == (409, "approval_state"), refused.text
+    assert await available(house, customer) == "250.00"
 
 
 @pytest.mark.parametrize("processes", [1, 3])
