@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 from typing import Any, Final
@@ -177,7 +177,7 @@ class Reports:
 
     async def _all_entries(
         self, selection: Selection, opening: Selection | None, axis: TimeAxis
-    ) -> AsyncIterator[Sequence[Row]]:
+    ) -> AsyncGenerator[Sequence[Row], None]:
         async with _long_read(self._ledger) as connection:
             balance = await opening_balance(connection, opening)
             yield [edge("opening", balance)]
@@ -198,7 +198,7 @@ class Reports:
     def postings(self, query: FileQuery, selection: Selection, principal: Principal) -> Table:
         """Every posting of a selection, as a table."""
 
-        async def chunks() -> AsyncIterator[Sequence[Row]]:
+        async def chunks() -> AsyncGenerator[Sequence[Row], None]:
             async with _long_read(self._ledger) as connection:
                 after: PostingKey | None = None
                 seen = 0

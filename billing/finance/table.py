@@ -5,7 +5,7 @@ JSON, files and the command line all show the same table.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -27,17 +27,18 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """`chunks` gives the rows, some at a time, once. `totals` stands below them in files."""
+    """`chunks` gives the rows, some at a time, once; whoever stops before their end closes it.
+    `totals` stands below them in files."""
 
     report: str
     title: str
     filters: dict[str, str]
     columns: tuple[Column, ...]
-    chunks: AsyncIterator[Sequence[Row]]
+    chunks: AsyncGenerator[Sequence[Row], None]
     totals: Row | None = None
 
 
-async def at_once(rows: Sequence[Row]) -> AsyncIterator[Sequence[Row]]:
+async def at_once(rows: Sequence[Row]) -> AsyncGenerator[Sequence[Row], None]:
     """Rows that are all there."""
     yield rows
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -43,9 +44,10 @@ async def write_file(table: Table, kind: str, path: Path, zone: ZoneInfo) -> int
     writer = await asyncio.to_thread(WRITERS[kind], path, head)
     count = 0
     try:
-        async for rows in table.chunks:
-            await asyncio.to_thread(writer.add, rows)
-            count += len(rows)
+        async with aclosing(table.chunks) as chunks:
+            async for rows in chunks:
+                await asyncio.to_thread(writer.add, rows)
+                count += len(rows)
         await asyncio.to_thread(writer.close, table.totals)
     except BaseException:
         writer.drop()

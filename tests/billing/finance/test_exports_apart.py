@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from billing.finance.files import write_file
+from billing.finance.files.csv import CsvWriter
+from billing.finance.table import Column, Row, Table
 from ledger.sums import long_snapshot
 from tests.billing.balances.house import House
 
@@ -33,3 +40,25 @@ async def test_reports_are_answered_while_exports_are_made(shared_house: House, 
     made = await client.get(path, params=asked)
     assert made.status_code == 200
     assert str(customer) in made.text
+
+
+async def test_an_export_that_cannot_be_written_lets_go_of_what_it_reads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """At once, not when its memory is tidied up: others wait for the connection."""
+    over: list[bool] = []
+
+    async def chunks() -> AsyncGenerator[Sequence[Row], None]:
+        try:
+            yield [("a",)]
+        finally:
+            over.append(True)
+
+    def full(*_: Any) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(CsvWriter, "add", full)
+    table = Table(report="a", title="A", filters={}, columns=(Column("a"),), chunks=chunks())
+    with pytest.raises(OSError, match="no space"):
+        await write_file(table, "csv", tmp_path / "a.csv", ZoneInfo("UTC"))
+    assert over
