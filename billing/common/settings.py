@@ -103,7 +103,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     transfer_approval_points: int
     """Transfers by hand of more, in 1/100 points, need a second person."""
     merge_approval_points: int
-    """A merge of a customer who has more, in 1/100 points, needs a second person."""
+    """A merge of customers who have more together, in 1/100 points, needs a second person."""
     person_approval_points: int
     """What one person may move by hand in 24 hours alone, in 1/100 points."""
     log_level: str

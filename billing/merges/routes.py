@@ -26,9 +26,9 @@ async def merge_customer(call: Call[MergeIn]) -> Answer:
     """The duplicate's points, deferred ones and debt included, become those of `into`, who is
     found from now on by the phone, cards and ids of both. Safe to repeat.
 
-    More points than `BONUS_MERGE_APPROVAL_POINTS`, or more by one person within 24 hours than
-    `BONUS_PERSON_APPROVAL_POINTS`, need a second person: 202 with an `approval_id`, and nothing
-    happens before somebody else approves it."""
+    More points of both than `BONUS_MERGE_APPROVAL_POINTS`, or more by one person within 24 hours
+    than `BONUS_PERSON_APPROVAL_POINTS`, need a second person: 202 with an `approval_id`, and
+    nothing happens before somebody else approves it."""
     made = await call.use(Merges).merge(call.principal, customer_id_of(call), call.body)
     return Answer.json(made, 202 if isinstance(made, WaitingOut) else 200)
 

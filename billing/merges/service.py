@@ -88,12 +88,15 @@ class Merges:
         """They stay two."""
 
     async def _points(self, duplicate: UUID, new: MergeIn) -> int:
-        """What a merge would move, debt included. Raises ValidationFailed, Conflict."""
+        """What a merge puts into one hand: those of both, since the duplicate's phone and cards
+        name the survivor from then on; the debt it moves included. Raises ValidationFailed,
+        Conflict."""
         if duplicate == new.into:
             raise ValidationFailed.at("/into", "must be another customer")
-        state = await reads.balance_now(self._ledger, duplicate)
-        check_points(state)
-        return state.available + state.deferred + state.debt
+        left = await reads.balance_now(self._ledger, duplicate)
+        check_points(left)
+        kept = await reads.balance_now(self._ledger, new.into)
+        return left.available + left.deferred + left.debt + kept.available + kept.deferred
 
     async def _standing(self, tx: AsyncConnection, duplicate: UUID, into: UUID) -> Merge | None:
         """The merge there is; both customers are locked, and may be merged when there is none.
@@ -135,7 +138,7 @@ class Merges:
             id=uuid7(),
             kind=self.kind,
             subject=str(duplicate),
-            summary=f"{format_amount(points)} points to another customer, merged: {new.reason}",
+            summary=f"{format_amount(points)} points of two customers, merged: {new.reason}",
             content=msgspec.to_builtins(content),
         )
         if await approvals.ask(tx, asked, principal, self._ledger.clock()):

@@ -231,18 +231,34 @@ async def test_a_merge_of_many_points_needs_a_second_person(settings: Settings) 
         assert (repeated.status_code, repeated.json()["id"]) == (200, done["result"]["id"])
 
 
+async def test_a_poor_duplicate_of_a_rich_customer_needs_a_second_person(
+    settings: Settings,
+) -> None:
+    """It moves nothing, but its phone and cards name the rich one from then on."""
+    operations = [one for one in OTHERS if one.path in MORE]
+    async with opened(limited(settings, merge_approval_points=5000), operations) as house:
+        support, rich, own = (
+            await house.client("support"),
+            await house.customer(),
+            await house.customer(),
+        )
+        await house.accrue(rich, 5001)
+        wish = {"into": str(rich), "reason": "one person"}
+        assert (await support.post(f"/v1/customers/{own}/merge", json=wish)).status_code == 202
+
+
 async def test_small_merges_add_up_and_what_is_refused_costs_nothing(settings: Settings) -> None:
     operations = [one for one in OTHERS if one.path in MORE]
     async with opened(limited(settings, merge_approval_points=10_000), operations) as house:
-        support, own = await house.client("support"), await house.customer()
-        codes = []
+        support, codes, got = await house.client("support"), [], []
         for _ in range(3):
-            victim = await house.customer()
+            own, victim = await house.customer(), await house.customer()
             await house.accrue(victim, 9000)
             wish = {"into": str(own), "reason": "one person"}
             nobody = {"into": str(uuid4()), "reason": "one person"}
             path = f"/v1/customers/{victim}/merge"
             assert (await support.post(path, json=nobody)).status_code == 404
             codes.append((await support.post(path, json=wish)).status_code)
+            got.append(await available(house, own))
         assert codes == [200, 200, 202]
-        assert await available(house, own) == "180.00"
+        assert got == ["90.00", "90.00", "0.00"]
