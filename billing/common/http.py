@@ -44,6 +44,7 @@ from billing.common.errors import (
     Problem,
     ValidationFailed,
 )
+from billing.common.leaving import while_waited_for
 from billing.common.problems import problem_answer
 from billing.common.refusals import as_problem
 from billing.common.wire import composed, encode
@@ -275,6 +276,8 @@ def _runner(
         )
         # A little later than whoever waits inside: they know better what to say.
         async with asyncio.timeout(deadline.left() + _GRACE_S):
+            if declared.files and operators is None:
+                return await while_waited_for(receive, declared.handler(call))
             if operators is None or not operators.concerns(principal):
                 return await declared.handler(call)
             action = await operators.begin(

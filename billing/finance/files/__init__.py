@@ -11,7 +11,7 @@ import importlib.util
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
 from billing.common.errors import ValidationFailed
@@ -20,6 +20,9 @@ from billing.finance.files.parquet import ParquetWriter
 from billing.finance.files.writer import Head, Writer
 from billing.finance.files.xlsx import XlsxWriter
 from billing.finance.table import Table
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 WRITERS: Final[dict[str, Callable[[Path, Head], Writer]]] = {
     "csv": CsvWriter,
@@ -41,15 +44,31 @@ async def write_file(table: Table, kind: str, path: Path, zone: ZoneInfo) -> int
             "Parquet needs the package pyarrow: pip install 'bonus-ledger[parquet]'",
         )
     head = Head(table.title, table.report, table.filters, table.columns, zone)
-    writer = await asyncio.to_thread(WRITERS[kind], path, head)
+    writer = await _to_its_end(WRITERS[kind], path, head)
     count = 0
     try:
         async with aclosing(table.chunks) as chunks:
             async for rows in chunks:
-                await asyncio.to_thread(writer.add, rows)
+                await _to_its_end(writer.add, rows)
                 count += len(rows)
-        await asyncio.to_thread(writer.close, table.totals)
+        await _to_its_end(writer.close, table.totals)
     except BaseException:
-        writer.drop()
+        # Closing a workbook takes seconds, which the tills of this process would wait.
+        await _to_its_end(writer.drop)
         raise
     return count
+
+
+async def _to_its_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `work` returns, in a thread. Whoever is cancelled waits for its end, however often:
+    a writer is never used by two threads."""
+    going = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    cancelled = False
+    while not going.done():
+        try:
+            await asyncio.wait((going,))
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+    return going.result()
