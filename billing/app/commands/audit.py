@@ -20,11 +20,13 @@ from billing.audits.model import AuditReport
 from billing.audits.service import Auditor
 from billing.common.collector import spare_the_collector
 from billing.common.db import Database, connect
+from billing.common.errors import Overloaded
 from billing.common.settings import Settings
 from billing.operators.service import OperatorLog
 from integrations.webhooks.auditing import undelivered
 from ledger.rebuild import rebuild
 from ledger.seals.model import CHAINS
+from ledger.verdicts import AWAY
 
 NEEDS = ("DATABASE_URL",)
 
@@ -85,8 +87,10 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         outside = _outside(args.checkpoints)
         key = bytes.fromhex(args.public_key) if args.public_key else None
         report, repaired = uvloop.run(_run(settings, args, outside, key))
-    except (asyncpg.PostgresError, OSError) as error:
-        print(f"bonus audit: the database did not let us read: {error}", file=sys.stderr)  # noqa: T201
+    except (*AWAY, asyncpg.PostgresError, Overloaded) as error:
+        # A driver whose connection is lost tells of what it was about to do next.
+        why = "the connection was lost" if isinstance(error, asyncpg.InterfaceError) else error
+        print(f"bonus audit: the database did not let us read: {why}", file=sys.stderr)  # noqa: T201
         return 2
     except ValueError as error:
         print(f"bonus audit: {error}", file=sys.stderr)  # noqa: T201
