@@ -161,6 +161,7 @@ class Merges:
             found = await store.read(tx, merge_id, lock=True)
             if found is None:
                 raise NotFound(f"There is no merge {merge_id}.")
+            await lock_persons(tx, found.into_id)
             survivor = await self._records.read(tx, found.into_id)
             if found.undone_at is None:
                 if survivor.merged_into is not None:

@@ -15,6 +15,11 @@ from tests.billing.verifications.house import House, refused
 from tests.billing.verifications.test_paying import post, sale
 from tests.conftest import TestDatabase
 
+WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
 
 async def give(house: House, customer: str, points: str, **more: Any) -> None:
     body = {"customer": {"customer_id": customer}, "points": points, "reason": "a gift"}
@@ -219,3 +224,31 @@ async def test_reserved_points_hold_a_merge_up(grocer: House) -> None:
     refused(await merge(grocer, duplicate["id"], survivor["id"]), 409, "merge_not_possible")
     await post(grocer, f"/v1/redemptions/{reserved['id']}/release", None)
     assert (await merged(grocer, duplicate["id"], survivor["id"]))["points"] == "10.00"
+
+
+@pytest.mark.parametrize("undoing", [False, True], ids=["merge", "undo"])
+async def test_who_was_merged_before_is_locked_in_the_same_order(
+    house: House, database: TestDatabase, *, undoing: bool
+) -> None:
+    """By id, like an erasure: while it waits for the first row it holds none of the others, so
+    that the two never wait for each other in a ring."""
+    first, duplicate, survivor = [(await house.customer("verified"))["id"] for _ in range(3)]
+    assert first < duplicate < survivor
+    await merged(house, first, duplicate)
+    made = await merged(house, duplicate, survivor) if undoing else None
+    other = await asyncpg.connect(database.superuser_url)
+    holding = other.transaction()
+    await holding.start()
+    lock = "SELECT FROM billing.customers WHERE id = $1 FOR UPDATE NOWAIT"
+    await other.execute(lock, first)
+    going = asyncio.create_task(
+        undo(house, made["id"]) if made is not None else merge(house, duplicate, survivor)
+    )
+    async with asyncio.timeout(5):
+        while not await other.fetchval(WAITING):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    await other.execute(lock, duplicate)
+    await other.execute(lock, survivor)
+    await holding.commit()
+    await other.close()
+    assert (await going).status_code == 200
