@@ -15,22 +15,27 @@ from ledger.load import Connection
 from ledger.sharing import Job, share
 from tests.conftest import TestDatabase
 
+KEYS = ("ab", "zz" * 32, "00" * 33, "")
 TERMINATE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'bonus-audit'
 """
 
 
-def test_a_database_that_goes_away_in_the_midst_proves_nothing_and_accuses_nobody(
-    settings: Settings, database: TestDatabase, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    """Exit code 2, not the 1 of findings, for which somebody is called at night."""
+@pytest.fixture(autouse=True)
+def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (
         ("DATABASE_URL", settings.database_url),
         ("BONUS_OWNER_DATABASE_URL", settings.owner_database_url),
         ("BONUS_DATA_DIR", str(settings.data_dir)),
     ):
         monkeypatch.setenv(name, value)
+
+
+def test_a_database_that_goes_away_in_the_midst_proves_nothing_and_accuses_nobody(
+    database: TestDatabase, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Exit code 2, not the 1 of findings, for which somebody is called at night."""
 
     async def restarting(
         connection: Connection, beside: Sequence[Connection], jobs: Sequence[Job]
@@ -47,3 +52,10 @@ def test_a_database_that_goes_away_in_the_midst_proves_nothing_and_accuses_nobod
     assert "the database did not let us read: the connection was lost" in told.err
     assert "sound" not in told.out
     assert cli.main(["audit"]) == 0
+
+
+def test_what_cannot_be_a_public_key_accuses_no_checkpoint(capsys: Any) -> None:
+    """It is a wrong argument (2): compared with the checkpoints it would make a finding of each."""
+    for text in KEYS:
+        assert cli.main(["audit", "--public-key", text]) == 2, text
+        assert "--public-key must be 64 hexadecimal digits" in capsys.readouterr().err

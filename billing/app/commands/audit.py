@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from pathlib import Path
@@ -29,6 +30,9 @@ from ledger.seals.model import CHAINS
 from ledger.verdicts import AWAY
 
 NEEDS = ("DATABASE_URL",)
+
+_KEY = re.compile("[0-9A-Fa-f]{64}")
+"""Of Ed25519."""
 
 DESCRIPTION = """\
 Compares the seals' chain with the journal and the kept answers, and folds every customer's
@@ -85,7 +89,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     spare_the_collector()
     try:
         outside = _outside(args.checkpoints)
-        key = bytes.fromhex(args.public_key) if args.public_key else None
+        key = _public_key(args.public_key)
         report, repaired = uvloop.run(_run(settings, args, outside, key))
     except (*AWAY, asyncpg.PostgresError, Overloaded) as error:
         # A driver whose connection is lost tells of what it was about to do next.
@@ -101,6 +105,14 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     else:
         _tell(report, repaired, time.monotonic() - started)
     return 0 if report.clean else 1
+
+
+def _public_key(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    if not _KEY.fullmatch(text):
+        raise ValueError("--public-key must be 64 hexadecimal digits, as `bonus seals show` prints")
+    return bytes.fromhex(text)
 
 
 def _outside(file: Path | None) -> list[Line]:
