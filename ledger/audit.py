@@ -236,7 +236,7 @@ async def _audit_wholes(connection: Connection, report: Report) -> None:
 async def _audit_one(connection: Connection, customer_id: UUID, report: Report) -> None:
     """One customer by the closer look alone, and each transaction in its block."""
     (customer,) = await read_some(connection, [customer_id])
-    report.customers = 1
+    report.customers = 1 if customer.history else 0
     report.transactions = len(customer.history)
     report.postings = sum(len(one.postings) for one in customer.history)
     if customer.history:

@@ -46,8 +46,9 @@ _FORMS_KEPT: Final = 100_000
 Place = tuple[str | None, str | None]
 Terms = tuple[bytes | None, bytes | None, bytes | None]
 Moves = tuple[int, ...]
-Part = tuple[str, Place, bytes | None, bytes | None, bytes | None]
-"""Of a transaction: its kind, its place, what it corrects, its hold and until when, as bytes."""
+Part = tuple[str, Place, bytes | None, bytes | None, bytes | None, "dict[bytes, Form]"]
+"""Of a transaction: its kind, its place, what it corrects, its hold and until when, as bytes; and
+the forms that postings had in its kind."""
 
 
 class Effect(NamedTuple):
@@ -80,7 +81,9 @@ class Forms:
     def part(self, form: bytes) -> Part:
         """The second part of a transaction. Raises ValueError for what is none."""
         kind, channel, store, corrects, hold, until = _values(form, 6, 4)
-        part = (kind or b"").decode(), _place(channel, store), corrects, hold, until
+        named = (kind or b"").decode()
+        where = _place(channel, store)
+        part = named, where, corrects, hold, until, self.known(named)
         if corrects is None and hold is None:
             _keep(self.transactions, form, part)
         return part
@@ -146,12 +149,12 @@ class Fold:
         try:
             _, _, version, id_, at, recorded_at, *after = TRANSACTION_HEAD.unpack_from(head)
             part = self._forms.transactions.get(form) or self._forms.part(form)
-            kind, place, corrects, hold, until = part
+            kind, place, corrects, hold, until, known = part
             self.right = (
                 version == self.version
                 and recorded_at >= self._recorded_at
                 and (corrects is None or corrects in self._earlier)
-                and self._post(kind, at, recorded_at, place, postings)
+                and self._post(kind, at, recorded_at, place, known, postings)
                 and self._sums == after
                 and (hold is None or self._follow_hold(kind, hold, until, postings, place))
             )
@@ -180,9 +183,15 @@ class Fold:
             return False
 
     def _post(
-        self, kind: str, at: int, recorded_at: int, place: Place, postings: Iterable[bytes]
+        self,
+        kind: str,
+        at: int,
+        recorded_at: int,
+        place: Place,
+        known: dict[bytes, Form],
+        postings: Iterable[bytes],
     ) -> bool:
-        sums, lots, known = self._sums, self._lots, self._forms.known(kind)
+        sums, lots = self._sums, self._lots
         unpack, (without, with_end) = POSTING_HEAD.unpack_from, POSTING_REST
         for number, packed in enumerate(postings, 1):
             seq, amount, lot_id, active_from, said_at, said_recorded_at, present, expires_at = (
@@ -206,7 +215,7 @@ class Fold:
                 or lot[_TERMS] != terms
             ):
                 return False
-            if where != place and not (of_lot and where == lot[_PLACE]):
+            if where is not place and where != place and not (of_lot and where == lot[_PLACE]):
                 return False
             for which in lot_up:
                 lot[which] += amount

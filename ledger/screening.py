@@ -115,7 +115,8 @@ async def screen(
                 if fold is not None:
                     await _finish(fold, beside, seen)
                 fold = Fold(customer, forms)
-            its = await postings.of(head[OF_TRANSACTION])
+            transaction = head[OF_TRANSACTION]
+            its = postings.at_hand(transaction) or await postings.of(transaction)
             fold.follow(head, form, its)
             if see is not None:
                 entries.append(_entry(head, form, its))
@@ -154,6 +155,13 @@ class _Postings:
         self._cursor = cursor
         self._groups: list[tuple[bytes, list[bytes]]] = []
         self._over = False
+
+    def at_hand(self, transaction: bytes) -> list[bytes] | None:
+        """The postings of a transaction, when they are the next and all in this page."""
+        groups = self._groups
+        if len(groups) > 1 and groups[-1][0] == transaction:
+            return groups.pop()[1]
+        return None
 
     async def of(self, transaction: bytes) -> list[bytes]:
         """The postings of a transaction, which comes after all that were asked for before."""
