@@ -199,7 +199,16 @@ def build_services(settings: Settings, clock: Clock = utc_now) -> Services:
     codes = RedemptionCodes(database, settings.redemption_code_from, clock=clock)
     quotes = Quotes(ledger, checkout, Promises(settings.secret_key))
     timezone = settings.timezone.key
-    sales = Sales(ledger, database, catalog, checkout, quotes.quoted, codes, timezone=timezone)
+    sales = Sales(
+        ledger,
+        database,
+        catalog,
+        checkout,
+        quotes.quoted,
+        codes,
+        timezone=timezone,
+        most_stated=settings.adjustment_approval_points,
+    )
     redemptions = Redemptions(
         ledger,
         database,

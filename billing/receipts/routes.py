@@ -77,13 +77,14 @@ async def post_receipt(call: Call[SaleIn, SlipQuery]) -> Answer:
     body=AccrualIn,
     query=SlipQuery,
     answers={201: SaleOut},
-    conflicts=_CONFLICTS,
+    conflicts=(*_CONFLICTS, "approval_needed"),
     idempotent=True,
     examples={"earn": sale_example("0001-000125")},
 )
 async def post_accrual(call: Call[AccrualIn, SlipQuery]) -> Answer:
     """As a receipt, without redeeming. With `stated` (finance, admin) the points are not
-    calculated but taken as they are: for receipts of another system."""
+    calculated but taken as they are: for receipts of another system. None of them may be more
+    than `BONUS_ADJUSTMENT_APPROVAL_POINTS`."""
     request = request_of(call, "/v1/accruals", call.query.columns)
     command = await call.use(Sales).prepare(request, call.body)
     return await carry_out(call.use(Ledger), command)

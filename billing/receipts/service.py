@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -29,6 +29,7 @@ from billing.receipts.schemas import (
     PointsIn,
     PostingOut,
     SaleIn,
+    StatedIn,
     StoredReceipt,
 )
 from billing.redemptions.model import kept_payable
@@ -46,7 +47,8 @@ holds. Raises Conflict quote_stale."""
 
 
 class Sales:
-    """Prepares sales as commands for the ledger; `billing.common.teller` carries them out."""
+    """Prepares sales as commands for the ledger; `billing.common.teller` carries them out. None
+    may state more than `most_stated` (1/100 points) at once."""
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class Sales:
         codes: RedemptionCodes,
         *,
         timezone: str,
+        most_stated: int,
     ) -> None:
         self._ledger = ledger
         self._database = database
@@ -66,6 +69,7 @@ class Sales:
         self._quoted = quoted
         self._codes = codes
         self._timezone = timezone
+        self._most_stated = most_stated
 
     async def prepare(self, request: SaleRequest, body: SaleIn | AccrualIn) -> Command:
         """The command of a sale, or of a refusal. Raises Forbidden."""
@@ -85,6 +89,7 @@ class Sales:
         stated = tuple(body.stated or ()) if isinstance(body, AccrualIn) else ()
         customer: Customer | None = None
         try:
+            self._may_state(stated)
             customer = await self._checkout.customer(body.customer)
             waits = self._checkout.may_collect(customer)
             if redeem is not None and redeem.points != 0:
@@ -111,6 +116,15 @@ class Sales:
         except TooManyPoints as refusal:
             conflict = problem_of(refusal)
             return request.refusing("receipt", basket.occurred_at, conflict, customer.id)
+
+    def _may_state(self, stated: Sequence[StatedIn]) -> None:
+        """A sale must not be what an adjustment may not. Raises Conflict approval_needed."""
+        if any(one.points > self._most_stated for one in stated):
+            raise Conflict(
+                "approval_needed",
+                f"No sale may state more than {format_amount(self._most_stated)} points; give them "
+                "by an adjustment, which a second person approves.",
+            )
 
     async def _demand(
         self, redeem: PointsIn | None, customer: Customer, payment: Payment

@@ -32,6 +32,7 @@ def environ_of(settings: Settings, folder: Path) -> dict[str, str]:
         "DATABASE_URL": settings.database_url,
         "BONUS_OWNER_DATABASE_URL": settings.owner_database_url,
         "REDIS_URL": settings.redis_url,
+        "BONUS_ADJUSTMENT_APPROVAL_POINTS": "1000000000000.00",
         "BONUS_SECRET_KEY": b64encode(settings.secret_key).decode(),
         "BONUS_DATA_DIR": str(folder / "data"),
     }

@@ -253,6 +253,16 @@ async def test_a_sale_of_the_past_with_stated_points(counter: Counter) -> None:
     assert last["lines"][0]["accruals_revoked"] == [{"program": None, "points": "3.30"}]
 
 
+async def test_no_sale_states_more_points_than_an_adjustment_may_give(counter: Counter) -> None:
+    """Without a second person, that is: the limit of adjustments is 100000.00."""
+    codes = []
+    for points in ("100000.01", "100000.00"):
+        body = counter.sale("1.00") | {"stated": [{"points": "0.01"}, {"points": points}]}
+        codes.append((await counter.post("/v1/accruals", body)).json().get("code"))
+    assert codes == ["approval_needed", None]
+    assert await counter.available() == "100000.01"
+
+
 async def test_time_between_sale_and_return_changes_no_sum(counter: Counter) -> None:
     await counter.program("p", "10", available={"after": "P14D"})
     sale = await counter.sell(counter.line(1, "100.00", "2"))
