@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from integrations.sms.webhooks import MAX_BODY
-from tests.billing.conftest import Caller, admin, app, caller
+from tests.billing.conftest import Caller, admin, app, caller, keys
 from tests.integrations.sms.house import House
 from tests.integrations.sms.peers import Peer
 
-__all__ = ["admin", "app", "caller"]
+__all__ = ["admin", "app", "caller", "keys"]
 
 SMSRU = {"kind": "smsru", "settings": {"sender": "Fresh"}, "secrets": {"api_id": "API"}}
 
