@@ -21,9 +21,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 # Columns in their order: u uuid, q bigint, i integer, h smallint, s text, t time, b bytes.
-TRANSACTION, FORM = "ququuttqqqqqsss", "sssuut"  # a transaction's row, in two parts
-POSTING, ANSWER = "uqiquttttsssssisss", "qsubhbt"
-OID = {"u": 2950, "q": 20, "i": 23, "h": 21, "s": 25, "t": 1184, "b": 17}
+TRANSACTION, POSTING, ANSWER = "ququuttqqqqqsssuutsss", "uqiquttttsssssisss", "qsubhbt"
 ACCOUNTS = ("available", "deferred", "held", "debt")
 EPOCH, MICROSECOND = datetime(2000, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 BYTES = {
@@ -35,11 +33,11 @@ BYTES = {
 }
 
 
-def record(kinds: str, values: list) -> bytes:  # as PostgreSQL's record_send writes a row
-    row = pack(">i", len(kinds))
+def record(kinds: str, values: list) -> bytes:  # of each column its length, then its value
+    row = b""
     for kind, value in zip(kinds, values, strict=True):
         content = b"" if value is None else BYTES[kind](value)
-        row += pack(">ii", OID[kind], -1 if value is None else len(content)) + content
+        row += pack(">i", -1 if value is None else len(content)) + content
     return row
 
 
@@ -63,7 +61,7 @@ class Verifier:
         self.end_block()
         chain, number, entries = line["chain"], line["block"], bytes.fromhex(line["entries"])
         self.block = f"block {chain} {number}"
-        start = (0, sha256(f"bonus-ledger/{chain}/2".encode()).hexdigest())
+        start = (0, sha256(f"bonus-ledger/{chain}/3".encode()).hexdigest())
         before, previous = self.last.get(chain, start)
         if (number, line["previous"]) != (before + 1, previous):
             self.fault(f"{self.block}: does not follow block {before} before it")
@@ -84,7 +82,7 @@ class Verifier:
         self.rows, fields = self.rows + 1, line["fields"]
         if line["chain"] == "journal":
             key = UUID(fields[1]).bytes + pack(">q", fields[2])
-            content = record(TRANSACTION, fields[:15]) + record(FORM, fields[15:])
+            content = record(TRANSACTION, fields)
             content += b"".join(record(POSTING, one) for one in line["postings"])
             self.add_up(fields, line["postings"])
         else:
@@ -128,7 +126,7 @@ def main() -> int:
     parser.add_argument("--checkpoints", help="checkpoints that were kept elsewhere")
     args = parser.parse_args()
     with (gzip.open if args.chain.endswith(".gz") else open)(args.chain, "rt") as lines:
-        if json.loads(next(lines, "{}")).get("format") != "bonus-ledger-chain/2":
+        if json.loads(next(lines, "{}")).get("format") != "bonus-ledger-chain/3":
             return 2
         for line in map(json.loads, lines):
             if "checkpoint" in line:

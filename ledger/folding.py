@@ -1,328 +1,371 @@
-"""A customer's history added up from the bytes of its rows, without an object for each.
+"""Customers' histories added up in columns, from the bytes of their rows.
 
-What a flow does to a lot and to the sums is read off the code that posts, once. A `Fold` only says
-whether all is right; what is wrong is for `ledger.audit` to name.
+What a flow does to a lot and to the sums is read off the code that posts, once (`ledger.forms`). A
+`Page` only says of whom all is right; what is wrong with the others is for `ledger.audit` to name.
+So whatever cannot be told here, such as a number that no ledger has, may count as wrong.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 from uuid import UUID
 
-from ledger.flows import BUCKETS, FLOWS, MAY_HOLD, OF_LOT, TRANSACTION_KINDS, Bucket, Flow
-from ledger.model import Posting
-from ledger.seals.canonical import (
-    POSTING_HEAD,
-    POSTING_REST,
-    PRESENT,
-    TRANSACTION_HEAD,
-    values_from,
-)
-from ledger.state import CustomerState, hold_end
+import numpy as np
 
-LOT_SUMS: Final = (
-    "amount", "available", "deferred", "held", "redeemed", "revoked", "owed", "expired", "forgiven",
-)  # fmt: skip
-SUMS: Final = ("available", "promo", "deferred", "held", "debt")
+from ledger.flows import TRANSACTION_KINDS
+from ledger.forms import (
+    ALLOWED,
+    LOT_CHANGES,
+    LOT_SUMS,
+    OF_HOLD,
+    REVOKES,
+    SUM_CHANGES,
+    SUMS,
+    TOLD_OF_LOT,
+    Forms,
+    Special,
+)
+from ledger.layout import Columns, Integers, Layout, Mask, Words, changes
+from ledger.raw import Halves
+from ledger.seals.canonical import CUSTOMER, spans
+from ledger.state import hold_end
+
 _AMOUNT, _AVAILABLE, _DEFERRED, _HELD, _REVOKED = map(
     LOT_SUMS.index, ("amount", "available", "deferred", "held", "revoked")
 )
-_ACTIVE_FROM, _EXPIRES_AT, _TERMS, _OCCURRED_AT, _PLACE = range(len(LOT_SUMS), len(LOT_SUMS) + 5)
-"""A lot is a list here: its sums, then these."""
 
 LOT_FIELDS: Final = (
-    f"l.customer_id, l.id, {', '.join(f'l.{name}' for name in LOT_SUMS)}, l.active_from,"
-    " l.occurred_at, l.open, l.expires_at, l.bucket, l.program, l.program_version, l.channel,"
-    " l.store"
+    *("l.customer_id", "l.id", *(f"l.{name}" for name in LOT_SUMS), "l.active_from"),
+    *("l.occurred_at", "l.open", "l.expires_at", "l.bucket", "l.program", "l.program_version"),
+    *("l.channel", "l.store"),
 )
-_LOT_HEAD: Final = struct.Struct(">28x8x16s" + (len(LOT_SUMS) + 2) * "8xq" + "8x?4xiq")
-_LOT_REST: Final = (_LOT_HEAD.size - 8, _LOT_HEAD.size)
+BALANCE_FIELDS: Final = (
+    *("b.customer_id", "b.version", *(f"b.{name}" for name in SUMS)),
+    *("coalesce(b.recorded_at, '-infinity')", "b.next_due", "0::bigint"),
+)
+"""The last one stands there so that something follows a due date that is null."""
 
-_FORMS_KEPT: Final = 100_000
+_TRANSACTION: Final = Layout(
+    ("xid", "q"), ("customer", "u"), ("version", "q"), ("id", "u"), ("operation", "u"),
+    ("occurred_at", "q"), ("recorded_at", "q"), *((name, "q") for name in SUMS),
+)  # fmt: skip
+_POSTING: Final = Layout(
+    ("customer", "u"), ("version", "q"), ("seq", "i"), ("amount", "q"), ("lot", "u"),
+    ("active_from", "q"), ("occurred_at", "q"), ("recorded_at", "q"), last="expires_at",
+)  # fmt: skip
+_LOT: Final = Layout(
+    ("customer", "u"), ("lot", "u"), *((name, "q") for name in LOT_SUMS),
+    ("active_from", "q"), ("occurred_at", "q"), ("open", "?"), last="expires_at",
+)  # fmt: skip
+_BALANCE: Final = Layout(
+    ("customer", "u"), ("version", "q"), *((name, "q") for name in SUMS), ("recorded_at", "q"),
+    last="next_due",
+)  # fmt: skip
+_ID, _LOT_ID, _WHOSE = slice(48, 64), slice(56, 72), slice(4, 20)
+"""In the bytes of a transaction its id, of a posting its lot, of rows beside their customer."""
 
-Place = tuple[str | None, str | None]
-Terms = tuple[bytes | None, bytes | None, bytes | None]
-Moves = tuple[int, ...]
-Part = tuple[str, Place, bytes | None, bytes | None, bytes | None, "dict[bytes, Form]"]
-"""Of a transaction: its kind, its place, what it corrects, its hold and until when, as bytes; and
-the forms that postings had in its kind."""
+_CUSTOMER_BITS, _LOW_BITS = np.uint64(48), np.uint64(2**48 - 1)
+_MOST_CUSTOMERS: Final = 2**16
+_NEVER: Final = 2**63 - 1
+
+Hold = list[Any]
+"""Its status, until when (bytes), lots, amounts, captured, channel, store."""
 
 
-class Effect(NamedTuple):
-    """What one point of a flow does: which of LOT_SUMS and of SUMS grow by it or shrink.
+class Page:
+    """The whole histories of some customers, and what stands beside them.
 
-    `of_lot`: it may be told of where the points were given; `of_hold`: it is part of a hold.
+    `transactions` are in the order of customers and versions, and so are `postings`, of which those
+    without a transaction are passed over; `lots` and `balances` are in the order of customers.
     """
 
-    lot_up: Moves
-    lot_down: Moves
-    up: Moves
-    down: Moves
-    revokes: bool
-    of_lot: bool
-    of_hold: bool
-
-
-Form = tuple[Effect, Terms, Place]
-"""What a posting says beside its numbers: what it does, the terms of its lot, and where."""
-
-
-class Forms:
-    """What rows have in common, by its bytes: a chain has some thousands of forms."""
-
-    def __init__(self) -> None:
-        self.transactions: dict[bytes, Part] = {}
-        self._postings: dict[str, dict[bytes, Form]] = {}
-        self._lots: dict[bytes, tuple[Terms, Place]] = {}
-
-    def part(self, form: bytes) -> Part:
-        """The second part of a transaction. Raises ValueError for what is none."""
-        kind, channel, store, corrects, hold, until = _values(form, 6, 4)
-        named = (kind or b"").decode()
-        where = _place(channel, store)
-        part = named, where, corrects, hold, until, self.known(named)
-        if corrects is None and hold is None:
-            _keep(self.transactions, form, part)
-        return part
-
-    def known(self, kind: str) -> dict[bytes, Form]:
-        """Forms of postings that stood in transactions of this kind."""
-        return self._postings.setdefault(kind, {})
-
-    def learn(self, transaction: str, rest: bytes) -> Form:
-        """The form of a posting in a transaction of a kind. Raises ValueError for what is none,
-        KeyError for what must not stand there."""
-        kind, debit, credit, bucket, program, version, channel, store, _ = _values(rest, 9)
-        flow = tuple((value or b"").decode() for value in (kind, debit, credit, bucket))
-        form = _EFFECTS[flow][transaction], (bucket, program, version), _place(channel, store)
-        _keep(self.known(transaction), rest, form)
-        return form
-
-    def of_lot(self, rest: bytes) -> tuple[Terms, Place]:
-        """The terms and the place of a lot. Raises ValueError for what is none."""
-        known = self._lots.get(rest)
-        if known is None:
-            bucket, program, version, channel, store = _values(rest, 5)
-            found = (bucket, program, version), _place(channel, store)
-            _keep(self._lots, rest, found)
-            return found
-        return known
-
-
-class Fold:
-    """One customer's history, added up. Once `right` is False, the rest is only counted."""
-
-    __slots__ = (
-        "_earlier",
-        "_forms",
-        "_holds",
-        "_lots",
-        "_recorded_at",
-        "_sums",
-        "customer",
-        "postings",
-        "right",
-        "version",
-    )
-
-    def __init__(self, customer: bytes, forms: Forms) -> None:
-        self._forms = forms
-        self.customer = customer
-        self.version = 0
-        self.postings = 0
-        self.right = True
-        self._sums = [0] * len(SUMS)
-        self._lots: dict[bytes, list[Any]] = {}
-        self._holds: dict[bytes, list[Any]] = {}
-        self._recorded_at = -(2**63)
-        self._earlier: set[bytes] = set()
-
-    def follow(self, head: bytes, form: bytes, postings: Sequence[bytes]) -> None:
-        """The next transaction: the bytes of its two parts, and of its postings."""
-        self.version += 1
-        self.postings += len(postings)
-        if not self.right:
-            return
-        try:
-            _, _, version, id_, at, recorded_at, *after = TRANSACTION_HEAD.unpack_from(head)
-            part = self._forms.transactions.get(form) or self._forms.part(form)
-            kind, place, corrects, hold, until, known = part
-            self.right = (
-                version == self.version
-                and recorded_at >= self._recorded_at
-                and (corrects is None or corrects in self._earlier)
-                and self._post(kind, at, recorded_at, place, known, postings)
-                and self._sums == after
-                and (hold is None or self._follow_hold(kind, hold, until, postings, place))
-            )
-        except (KeyError, ValueError, struct.error):
-            self.right = False
-            return
-        self._recorded_at = recorded_at
-        self._earlier.add(id_)
-
-    def agrees(
-        self, balance: Sequence[Any] | None, lots: Sequence[bytes], holds: Mapping[bytes, list[Any]]
-    ) -> bool:
-        """Whether balance, lots and holds are what the history leads to.
-
-        `balance` is its version, its times of record and next due as bytes, its sums; holds have
-        the columns of `_follow_hold`.
-        """
-        if balance is None or len(lots) != len(self._lots) or holds != self._holds:
-            return False
-        version, recorded_at, next_due, *sums = balance
-        if (version, _time(recorded_at), sums) != (self.version, self._recorded_at, self._sums):
-            return False
-        try:
-            return all(map(self._has, lots)) and _time(next_due) == self._due()
-        except (ValueError, struct.error):
-            return False
-
-    def _post(
+    def __init__(
         self,
-        kind: str,
-        at: int,
-        recorded_at: int,
-        place: Place,
-        known: dict[bytes, Form],
-        postings: Iterable[bytes],
-    ) -> bool:
-        sums, lots = self._sums, self._lots
-        unpack, (without, with_end) = POSTING_HEAD.unpack_from, POSTING_REST
-        for number, packed in enumerate(postings, 1):
-            seq, amount, lot_id, active_from, said_at, said_recorded_at, present, expires_at = (
-                unpack(packed)
-            )  # fmt: skip
-            if present == PRESENT:
-                rest = packed[with_end:]
-            else:
-                rest, expires_at = packed[without:], None
-            form = known.get(rest) or self._forms.learn(kind, rest)
-            (lot_up, lot_down, up, down, revokes, of_lot, _), terms, where = form
-            if amount <= 0 or seq != number or said_at != at or said_recorded_at != recorded_at:
-                return False
-            lot = lots.get(lot_id)
-            if lot is None:
-                lot = [0, 0, 0, 0, 0, 0, 0, 0, 0, active_from, expires_at, terms, at, where]
-                lots[lot_id] = lot
-            elif (
-                lot[_ACTIVE_FROM] != active_from
-                or lot[_EXPIRES_AT] != expires_at
-                or lot[_TERMS] != terms
-            ):
-                return False
-            if where is not place and where != place and not (of_lot and where == lot[_PLACE]):
-                return False
-            for which in lot_up:
-                lot[which] += amount
-            for which in lot_down:
-                lot[which] -= amount
-                if lot[which] < 0:
-                    return False
-            if revokes and lot[_REVOKED] > lot[_AMOUNT]:
-                return False
-            for which in up:
-                sums[which] += amount
-            for which in down:
-                sums[which] -= amount
-        return sums[-1] >= 0
+        forms: Forms,
+        transactions: Sequence[Halves],
+        postings: Sequence[bytes],
+        lots: Sequence[bytes],
+        balances: Sequence[bytes],
+        holds: Mapping[bytes, Mapping[bytes, Hold]],
+    ) -> None:
+        self._forms = forms
+        self._heads = [head for head, _ in transactions]
+        whose = [head[CUSTOMER] for head in self._heads]
+        self.customers = list(dict.fromkeys(whose))
+        """In their order."""
+        self._numbers = {customer: number for number, customer in enumerate(self.customers)}
+        self._of = np.array([self._numbers[customer] for customer in whose], np.int64)
+        self._wrong = np.zeros(len(self.customers), bool)
+        self.spans = spans(transactions, postings)
+        starts, ends = self.spans
+        self._counts = ends - starts
+        self.postings = int(self._counts.sum())
+        """How many of them have a transaction."""
+        self._rows = list(postings)
+        if self.postings != len(postings):
+            within = np.repeat(starts, self._counts) + _positions(self._counts) - 1
+            self._rows = [postings[at] for at in within.tolist()]
+        self._lots, self._balances, self._holds = lots, balances, holds
+        self.strangers: set[bytes] = set()
+        """Who has lots, balances or holds, but no history."""
 
-    def _follow_hold(
-        self, kind: str, hold: bytes, until: bytes | None, postings: Iterable[bytes], place: Place
-    ) -> bool:
-        moved: dict[bytes, int] = {}
-        for packed in postings:
-            _, amount, lot, *_, present, _ = POSTING_HEAD.unpack_from(packed)
-            effect, *_ = self._forms.learn(kind, packed[POSTING_REST[present == PRESENT] :])
-            if effect.of_hold:
-                moved[lot] = moved.get(lot, 0) + amount
-        if kind == "hold" and until is not None:
-            lots = [UUID(bytes=lot) for lot in moved]
-            self._holds[hold] = ["open", until, lots, list(moved.values()), 0, *place]
-            return True
-        known = self._holds.get(hold)
-        if known is None:
-            return False
-        captured = sum(moved.values())
-        self._holds[hold] = [hold_end(kind, captured), *known[1:4], captured, *known[5:]]
-        return True
+    def fold(self) -> Iterator[None]:
+        """Look at all of it. Yields where others may have a turn."""
+        try:
+            yield from self._fold()
+        except ValueError:
+            # Rows are laid out in another way than ours.
+            self._wrong[:] = True
 
-    def _has(self, packed: bytes) -> bool:
-        """Whether this lot is one of those that the history made."""
-        id_, *sums, active_from, occurred_at, is_open, present, expires_at = (
-            _LOT_HEAD.unpack_from(packed)
-        )  # fmt: skip
-        if present != PRESENT:
-            expires_at = None
-        terms, place = self._forms.of_lot(packed[_LOT_REST[present == PRESENT] :])
-        said = [*sums, active_from, expires_at, terms, occurred_at, place]
+    def suspects(self) -> list[bytes]:
+        """With whom something is wrong."""
+        return [self.customers[number] for number in np.flatnonzero(self._wrong).tolist()]
+
+    def _blame(self, whose: Integers, where: Mask) -> None:
+        self._wrong[whose[where]] = True
+
+    def _fold(self) -> Iterator[None]:
+        if len(self.customers) > _MOST_CUSTOMERS:
+            raise ValueError("too many customers")
+        of, counts = self._of, self._counts
+        history = _TRANSACTION.read(self._heads)
+        kinds, places, special = self._follow(history)
+        yield
+        rows = _POSTING.read(self._rows)
+        yield
+        known, effects, terms, told = self._forms.of_postings(_POSTING.rests(self._rows, rows))
+        yield
+        transaction = np.repeat(np.arange(len(of)), counts)
+        whose, amount = of[transaction], rows["amount"]
+        self._blame(whose, (known == 0) | ~ALLOWED[effects, kinds[transaction]])
+        # No sum of such amounts goes around the end of the numbers.
+        self._blame(whose, (amount <= 0) | (amount > 2**62 // max(len(amount), 1)))
+        self._blame(whose, rows["seq"] != _positions(counts))
+        for time in ("occurred_at", "recorded_at"):
+            self._blame(whose, rows[time] != history[time][transaction])
+        self._add_up(history, SUM_CHANGES[:, effects] * amount)
+        yield
+        folded = _Lots(rows, whose, effects, terms, told)
+        yield
+        folded.add_up(effects, amount)
+        self._blame(whose, folded.wrong)
+        away = told != places[transaction]
+        self._blame(whose, away & ~(TOLD_OF_LOT[effects] & (told == folded.place_of_each)))
+        yield
+        self._compare_lots(folded, history["occurred_at"][transaction[folded.first]])
+        yield
+        due = folded.due(len(self.customers))
+        self._compare_holds(self._follow_holds(special, kinds, places, effects, amount), due)
+        self._check_corrections(special)
+        self._compare_balances(history, due)
+
+    def _follow(self, history: Columns) -> tuple[Integers, Integers, list[tuple[int, Special]]]:
+        """Versions, times and forms of the transactions. Their kinds and places, and which of them
+        correct or hold."""
+        of, recorded = self._of, history["recorded_at"]
+        each = np.bincount(of, minlength=len(self.customers))
+        self._blame(of, history["version"] != _positions(each))
+        self._blame(of[1:], (recorded[1:] < recorded[:-1]) & (of[1:] == of[:-1]))
+        forms = [head[_TRANSACTION.size :] for head in self._heads]
+        known, kinds, places, special = self._forms.of_transactions(forms)
+        self._blame(of, known == 0)
+        return kinds, places, special
+
+    def _add_up(self, history: Columns, changes: Integers) -> None:
+        """The sums after each transaction."""
+        ends = np.cumsum(self._counts)
+        totals = np.zeros((len(SUMS), changes.shape[1] + 1), np.int64)
+        np.cumsum(changes, axis=1, out=totals[:, 1:])
+        first = _firsts(self._of)
+        before = totals[:, (ends - self._counts)[first]]
+        after = history.many(SUMS)
+        self._blame(self._of, (totals[:, ends] - before[:, self._of] != after).any(axis=0))
+        self._blame(self._of, after[SUMS.index("debt")] < 0)
+
+    def _compare_lots(self, folded: _Lots, occurred_at: Integers) -> None:
+        """The lots that histories lead to, beside those that are there."""
+        lots = self._lots
+        owner = self._owners(lots)
+        if (owner < 0).any():
+            lots = [lots[at] for at in np.flatnonzero(owner >= 0).tolist()]
+            owner = owner[owner >= 0]
+        there = _LOT.read(lots)
+        known, terms, places = self._forms.of_lots(_LOT.rests(lots, there))
+        self._blame(owner, known == 0)
+        many = len(self.customers)
+        as_many = np.bincount(owner, minlength=many) == np.bincount(folded.whose, minlength=many)
+        self._wrong |= ~as_many
+        high, low = there.id("lot")
+        order = np.argsort(_order(owner, low), kind="stable")
+        one, other = as_many[folded.whose], order[as_many[owner[order]]]
+        sums = there.many(LOT_SUMS)
         left = sums[_AVAILABLE] + sums[_DEFERRED] + sums[_HELD]
-        return self._lots.get(id_) == said and is_open == (left > 0)
+        differ = (folded.sums[:, one] != sums[:, other]).any(axis=0)
+        for here, said in (
+            (folded.high, high),
+            (folded.low, low),
+            (folded.active_from, there["active_from"]),
+            (folded.ends, there.present),
+            (folded.expires_at, there.last),
+            (folded.terms, terms),
+            (folded.places, places),
+            (occurred_at, there["occurred_at"]),
+        ):
+            differ |= here[one] != said[other]
+        self._blame(folded.whose[one], differ)
+        self._blame(owner, (there["open"] != 0) != (left > 0))
 
-    def _due(self) -> int | None:
-        """The next instant at which a lot or hold changes by time alone."""
-        lots = self._lots.values()
-        dates = [lot[_ACTIVE_FROM] for lot in lots if lot[_DEFERRED]]
-        dates += [lot[_EXPIRES_AT] for lot in lots if lot[_EXPIRES_AT] and lot[_AVAILABLE]]
-        dates += [_time(hold[1]) for hold in self._holds.values() if hold[0] == "open"]
-        return min(dates, default=None)
+    def _follow_holds(
+        self,
+        special: Sequence[tuple[int, Special]],
+        kinds: Integers,
+        places: Integers,
+        effects: Integers,
+        amount: Integers,
+    ) -> dict[int, dict[bytes, Hold]]:
+        """The holds of customers that have any."""
+        found: dict[int, dict[bytes, Hold]] = {}
+        ends = np.cumsum(self._counts)
+        named = self._forms.places.values()
+        for at, (_, hold, until) in special:
+            if hold is None:
+                continue
+            whose, kind = int(self._of[at]), TRANSACTION_KINDS[kinds[at]]
+            moved: dict[bytes, int] = {}
+            for one in range(int(ends[at] - self._counts[at]), int(ends[at])):
+                if OF_HOLD[effects[one]]:
+                    lot = self._rows[one][_LOT_ID]
+                    moved[lot] = moved.get(lot, 0) + int(amount[one])
+            holds = found.setdefault(whose, {})
+            if kind == "hold" and until is not None:
+                lots = [UUID(bytes=lot) for lot in moved]
+                place = [name and name.decode() for name in named[places[at]]]
+                holds[hold] = ["open", until, lots, list(moved.values()), 0, *place]
+            elif hold in holds:
+                captured = sum(moved.values())
+                status = hold_end(kind, captured)
+                holds[hold] = [status, *holds[hold][1:4], captured, *holds[hold][5:]]
+            else:
+                self._wrong[whose] = True
+        return found
+
+    def _compare_holds(self, found: Mapping[int, Mapping[bytes, Hold]], due: Integers) -> None:
+        """Holds beside those that are there. Their ends come into `due`."""
+        for customer, there in self._holds.items():
+            number = self._numbers.get(customer)
+            if number is None:
+                self.strangers.add(customer)
+            elif found.get(number) != there:
+                self._wrong[number] = True
+        for number, holds in found.items():
+            if self.customers[number] not in self._holds:
+                self._wrong[number] = True
+            for status, until, *_ in holds.values():
+                if status == "open":
+                    due[number] = min(due[number], int.from_bytes(until, signed=True))
+
+    def _check_corrections(self, special: Sequence[tuple[int, Special]]) -> None:
+        """What a transaction corrects is an earlier one of its customer."""
+        correcting = [(at, corrects) for at, (corrects, _, _) in special if corrects is not None]
+        if not correcting:
+            return
+        places = {head[_ID]: at for at, head in enumerate(self._heads)}
+        for at, corrects in correcting:
+            other = places.get(corrects, at)
+            if other >= at or self._of[other] != self._of[at]:
+                self._wrong[self._of[at]] = True
+
+    def _compare_balances(self, history: Columns, due: Integers) -> None:
+        """Balances beside the newest transactions, and beside what is next due."""
+        owner = self._owners(self._balances)
+        there = _BALANCE.read(self._balances)
+        many = len(self.customers)
+        self._wrong |= np.bincount(owner[owner >= 0], minlength=many) != 1
+        newest = np.append(_firsts(self._of)[1:], len(self._of)) - 1
+        mine = owner >= 0
+        whose = owner[mine]
+        at = newest[whose]
+        differ = (history.many(SUMS)[:, at] != there.many(SUMS)[:, mine]).any(axis=0)
+        for name in ("version", "recorded_at"):
+            differ |= history[name][at] != there[name][mine]
+        said = np.where(there.present, there.last, _NEVER)
+        self._blame(whose, differ | (said[mine] != due[whose]))
+
+    def _owners(self, rows: Sequence[bytes]) -> Integers:
+        """The number of each row's customer; -1 for a stranger."""
+        found = [self._numbers.get(row[_WHOSE], -1) for row in rows]
+        if -1 in found:
+            pairs = zip(rows, found, strict=True)
+            self.strangers |= {row[_WHOSE] for row, number in pairs if number < 0}
+        return np.array(found, np.int64)
 
 
-def _time(packed: bytes | None) -> int | None:
-    """Microseconds since 2000 from the bytes of a time."""
-    return None if packed is None else int.from_bytes(packed, signed=True)
+class _Lots:
+    """The lots that postings made: in the order of customers, then of the ends of their ids."""
+
+    def __init__(
+        self, rows: Columns, whose: Integers, effects: Integers, terms: Integers, told: Integers
+    ) -> None:
+        high, low = rows.id("lot")
+        # Lots whose ids end alike may come to lie in between each other: they count as wrong then.
+        self._order = order = np.argsort(_order(whose, low), kind="stable")
+        self._new = changes(whose[order], high[order], low[order])
+        self._starts = np.flatnonzero(self._new)
+        self._each = np.cumsum(self._new) - 1
+        self.first = first = order[self._starts]
+        """Of the postings of each lot."""
+        self.whose, self.high, self.low = whose[first], high[first], low[first]
+        self.active_from, self.ends = rows["active_from"][first], rows.present[first]
+        self.expires_at, self.terms, self.places = rows.last[first], terms[first], told[first]
+        of = self._each
+        self.wrong = np.zeros(len(order), bool)
+        """Of each posting: whether it tells other terms of its lot, or takes what is not there."""
+        differ = rows["active_from"][order] != self.active_from[of]
+        differ |= rows.present[order] != self.ends[of]
+        differ |= rows.last[order] != self.expires_at[of]
+        differ |= terms[order] != self.terms[of]
+        self.wrong[order] = differ
+        self.place_of_each = np.empty_like(told)
+        self.place_of_each[order] = self.places[of]
+        self.sums: Integers = np.zeros((len(LOT_SUMS), len(first)), np.int64)
+
+    def add_up(self, effects: Integers, amount: Integers) -> None:
+        """The sums of the lots, posting by posting."""
+        order, starts = self._order, self._starts
+        moves = effects[order]
+        totals = np.zeros((len(LOT_SUMS), len(order) + 1), np.int64)
+        np.cumsum(LOT_CHANGES[:, moves] * amount[order], axis=1, out=totals[:, 1:])
+        running = totals[:, 1:] - totals[:, starts][:, self._each]
+        fault = (running < 0).any(axis=0)
+        fault |= REVOKES[moves] & (running[_REVOKED] > running[_AMOUNT])
+        self.wrong[order] |= fault
+        self.sums = running[:, np.append(starts[1:], len(order))[: len(starts)] - 1]
+
+    def due(self, customers: int) -> Integers:
+        """When each customer's lots change next by time alone."""
+        due = np.full(customers, _NEVER)
+        waiting = self.sums[_DEFERRED] != 0
+        np.minimum.at(due, self.whose[waiting], self.active_from[waiting])
+        ending = self.ends & (self.sums[_AVAILABLE] != 0)
+        np.minimum.at(due, self.whose[ending], self.expires_at[ending])
+        return due
 
 
-def _values(packed: bytes, count: int, at: int = 0) -> list[bytes | None]:
-    values = values_from(packed, at)
-    if len(values) != count:
-        raise ValueError(f"{len(values)} columns, not {count}")
-    return values
+def _order(whose: Integers, low: Words) -> Words:
+    """By customer, then by the last bits of an id: random ones, so that each lot's rows come
+    together."""
+    found: Words = (whose.astype(np.uint64) << _CUSTOMER_BITS) | (low & _LOW_BITS)
+    return found
 
 
-def _place(channel: bytes | None, store: bytes | None) -> Place:
-    return (channel and channel.decode(), store and store.decode())  # type: ignore[return-value]
+def _positions(counts: Integers) -> Integers:
+    """1, 2, 3 … for each count."""
+    ends = np.cumsum(counts)
+    found: Integers = np.arange(1, counts.sum() + 1) - np.repeat(ends - counts, counts)
+    return found
 
 
-def _keep(known: dict[bytes, Any], key: bytes, value: object) -> None:
-    if len(known) >= _FORMS_KEPT:
-        known.clear()
-    known[key] = value
-
-
-def _effect(flow: Flow, bucket: Bucket) -> Effect:
-    """What `CustomerState.post` does with one point of a flow."""
-    lot_id, at = UUID(int=0), datetime(2026, 1, 1, tzinfo=UTC)
-    state = CustomerState(UUID(int=0), strict=False)
-    posting = Posting(*flow, 1, lot_id, bucket, at, None, None, None, None, None, None)
-    state.post(posting, at)
-    of_lot = [getattr(state.lots[lot_id], name) for name in LOT_SUMS]
-    sums = [getattr(state, name) for name in SUMS]
-    kind = flow[0]
-    return Effect(
-        _places(of_lot, 1),
-        _places(of_lot, -1),
-        _places(sums, 1),
-        _places(sums, -1),
-        revokes=kind == "revoke",
-        of_lot=kind in OF_LOT,
-        of_hold=kind in ("hold", "capture"),
-    )
-
-
-def _places(changes: Sequence[int], change: int) -> Moves:
-    return tuple(place for place, value in enumerate(changes) if value == change)
-
-
-_EFFECTS: Final[dict[tuple[str, ...], dict[str, Effect]]] = {
-    (*flow, bucket): {
-        kind: _effect(flow, bucket) for kind in TRANSACTION_KINDS if flow[0] in MAY_HOLD[kind]
-    }
-    for flow in FLOWS
-    for bucket in BUCKETS
-}
-"""The effects of all flows and buckets, by the kinds of transactions that may hold them."""
+def _firsts(of: Integers) -> Integers:
+    """Where each customer begins."""
+    return np.flatnonzero(changes(of))

@@ -1,51 +1,48 @@
 """A quick look at whole histories: which customers need a closer one.
 
 The audit folds each customer with the very code that posts. That names what is wrong, but makes an
-object of every posting and lot. Here rows come as the bytes that are sealed, all customers in one
-stream, so that the same bytes are added up (`folding`) and have their digest taken. Whoever is not
+object of every posting and lot. Here rows come as the bytes that are sealed, some customers at a
+time, so that the same bytes are added up (`folding`) and have their digest taken. Whoever is not
 found right in every respect is folded again slowly: a suspicion costs time only.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from hashlib import sha256
-from itertools import groupby
-from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
 
-from ledger.folding import LOT_FIELDS, Fold, Forms
+from ledger.folding import BALANCE_FIELDS, LOT_FIELDS, Hold, Page
+from ledger.forms import Forms
 from ledger.load import Connection
-from ledger.seals.canonical import FORM, HEAD, OF_POSTING, OF_TRANSACTION, POSTING
-from ledger.seals.model import JOURNAL_HEAD, Entry
+from ledger.raw import Halves, breathe, raw_halves, raw_rows
+from ledger.seals.canonical import CUSTOMER, POSTING_FIELDS, TRANSACTION_FIELDS
+from ledger.seals.model import Entry
+from ledger.seals.streams import journal_page
 
-_TRANSACTIONS: Final = f"""
-SELECT {HEAD}, {FORM} FROM ledger.transactions t WHERE {{t}} ORDER BY t.customer_id, t.version
-"""
-_POSTINGS: Final = f"""
-SELECT {POSTING} FROM ledger.postings p WHERE {{p}} ORDER BY p.customer_id, p.version, p.seq
-"""
+_TRANSACTIONS: Final = (
+    "FROM ledger.transactions t WHERE t.{whom} ORDER BY t.customer_id, t.version"
+)
+_POSTINGS: Final = (
+    "FROM ledger.postings p WHERE p.{whom} ORDER BY p.customer_id, p.version, p.seq"
+)
 _BALANCES: Final = """
-SELECT uuid_send(b.customer_id), b.version, timestamptz_send(b.recorded_at),
-       timestamptz_send(b.next_due), b.available, b.promo, b.deferred, b.held, b.debt
-FROM ledger.balances b WHERE {b} AND b.version + b.available + b.deferred + b.held + b.debt > 0
+FROM ledger.balances b
+WHERE b.{whom} AND b.version + b.available + b.deferred + b.held + b.debt > 0
 ORDER BY b.customer_id
 """
-_LOTS: Final = f"""
-SELECT record_send(ROW({LOT_FIELDS})) FROM ledger.lots l WHERE {{l}} ORDER BY l.customer_id
-"""
+_LOTS: Final = "FROM ledger.lots l WHERE l.{whom} ORDER BY l.customer_id"
 _HOLDS: Final = """
 SELECT uuid_send(h.customer_id), uuid_send(h.id), h.status, timestamptz_send(h.expires_at), h.lots,
        h.amounts, h.captured, h.channel, h.store
-FROM ledger.holds h WHERE {h} ORDER BY h.customer_id
+FROM ledger.holds h WHERE h.{whom} ORDER BY h.customer_id
 """
-_PAGE: Final = 500
-ALL, OF_LOT = slice(None), slice(12, 28)
-"""Where a row's customer stands in its first column."""
-_TRANSACTION_OF: Final = itemgetter(OF_POSTING)
+_PAGE: Final = 4000
+"""Transactions read at a time, but for those of one customer."""
+_MOST: Final = 200_000
+"""Postings read at a time, but for those of one customer."""
 MAX_STRANGERS: Final = 1000
 
 IN_ORDER: Final = """
@@ -99,134 +96,97 @@ async def screen(
 ) -> AsyncIterator[Screened]:
     """Fold a stretch of customers, or a list of them, some at a time. Runs within a
     transaction."""
-    transactions = await _cursor(connection, _TRANSACTIONS, whom)
-    postings = _Postings(await _cursor(connection, _POSTINGS, whom))
-    beside = [
-        _Beside(await _cursor(connection, query, whom), where)
-        for query, where in ((_BALANCES, ALL), (_LOTS, OF_LOT), (_HOLDS, ALL))
-    ]
-    forms, fold = Forms(), None
-    while rows := await transactions.fetch(_PAGE):
-        seen = Screened()
-        entries: list[Entry] = []
-        for head, form in rows:
-            customer = head[28:44]
-            if fold is None or customer != fold.customer:
-                if fold is not None:
-                    await _finish(fold, beside, seen)
-                fold = Fold(customer, forms)
-            transaction = head[OF_TRANSACTION]
-            its = postings.at_hand(transaction) or await postings.of(transaction)
-            fold.follow(head, form, its)
-            if see is not None:
-                entries.append(_entry(head, form, its))
+    forms, rest = Forms(), _Whom.of(whom)
+    strangers = 0
+    while rest is not None:
+        forms.make_room()
+        transactions, postings, some, rest = await _histories(connection, rest)
+        page = Page(
+            forms,
+            transactions,
+            postings,
+            await raw_rows(connection, LOT_FIELDS, *some.asked(_LOTS)),
+            await raw_rows(connection, BALANCE_FIELDS, *some.asked(_BALANCES)),
+            await _holds(connection, some),
+        )
+        for _ in page.fold():
+            await breathe()
         if see is not None:
-            see(entries)
+            see(await journal_page(transactions, postings, page.spans))
+        seen = Screened(len(page.customers), len(transactions), page.postings)
+        seen.suspects = _ids(page.suspects())
+        seen.strangers = _ids(sorted(page.strangers)[: MAX_STRANGERS - strangers])
+        strangers += len(seen.strangers)
         yield seen
-    last = Screened()
-    if fold is not None:
-        await _finish(fold, beside, last)
-    for one in beside:
-        last.strangers += [UUID(bytes=customer) for customer in await one.strangers()]
-    yield last
 
 
-async def _finish(fold: Fold, beside: Sequence[_Beside], seen: Screened) -> None:
-    """All of a customer's history is there: compare it with what stands beside."""
-    balances, lots, holds = [await one.of(fold.customer) for one in beside]
-    seen.customers += 1
-    seen.transactions += fold.version
-    seen.postings += fold.postings
-    balance = balances[0][1:] if balances else None
-    packed = [one[0] for one in lots]
-    if not (fold.right and fold.agrees(balance, packed, {one[1]: [*one[2:]] for one in holds})):
-        seen.suspects.append(UUID(bytes=fold.customer))
+class _Whom(NamedTuple):
+    """Customers of a stretch, or all those of a list that are in it."""
+
+    stretch: Stretch
+    listed: list[UUID] | None
+
+    @classmethod
+    def of(cls, whom: Sequence[UUID] | Stretch) -> _Whom | None:
+        if isinstance(whom, Stretch):
+            return cls(whom, None)
+        return cls(Stretch(min(whom), max(whom)), list(whom)) if whom else None
+
+    def asked(self, query: str) -> tuple[str, *tuple[object, ...]]:
+        """A query of them, and its arguments."""
+        if self.listed is None:
+            return query.format(whom="customer_id BETWEEN $1 AND $2"), *self.stretch
+        within = [one for one in self.listed if self.stretch.first <= one <= self.stretch.last]
+        return query.format(whom="customer_id = ANY($1::uuid[])"), within
+
+    def up_to(self, last: UUID) -> _Whom:
+        return _Whom(Stretch(self.stretch.first, last), self.listed)
+
+    def after(self, last: UUID) -> _Whom | None:
+        if last >= self.stretch.last:
+            return None
+        return _Whom(Stretch(UUID(int=last.int + 1), self.stretch.last), self.listed)
 
 
-def _entry(head: bytes, form: bytes, postings: Sequence[bytes]) -> Entry:
-    digest = sha256(b"".join((head, form, *postings))).digest()
-    return b"".join((JOURNAL_HEAD, head[12:20], head[28:44], head[52:60], digest))
+async def _histories(
+    connection: Connection, whom: _Whom
+) -> tuple[list[Halves], list[bytes], _Whom, _Whom | None]:
+    """Whole histories, as many as a page takes, but one at least: transactions and postings; whose
+    they are, and who is left."""
+    most = _PAGE
+    while True:
+        query, *arguments = whom.asked(_TRANSACTIONS)
+        transactions = await raw_halves(
+            connection, TRANSACTION_FIELDS, f"{query} LIMIT {most}", *arguments
+        )
+        some, alone = whom, False
+        if len(transactions) == most:
+            first, last = (UUID(bytes=transactions[at][0][CUSTOMER]) for at in (0, -1))
+            alone = first == last
+            if alone:
+                some = whom.up_to(first)
+                transactions = await raw_halves(
+                    connection, TRANSACTION_FIELDS, *some.asked(_TRANSACTIONS)
+                )
+            else:
+                some = whom.up_to(UUID(int=last.int - 1))
+                while transactions[-1][0][CUSTOMER] == last.bytes:
+                    transactions.pop()
+        query, *arguments = some.asked(_POSTINGS)
+        if not alone:
+            query += f" LIMIT {_MOST + 1}"
+        postings = await raw_rows(connection, POSTING_FIELDS, query, *arguments)
+        if alone or len(postings) <= _MOST or most == 1:
+            return transactions, postings, some, whom.after(some.stretch.last)
+        most //= 2
 
 
-class _Postings:
-    """Postings by transaction, read along with them. What belongs to none is passed over."""
-
-    def __init__(self, cursor: Any) -> None:
-        self._cursor = cursor
-        self._groups: list[tuple[bytes, list[bytes]]] = []
-        self._over = False
-
-    def at_hand(self, transaction: bytes) -> list[bytes] | None:
-        """The postings of a transaction, when they are the next and all in this page."""
-        groups = self._groups
-        if len(groups) > 1 and groups[-1][0] == transaction:
-            return groups.pop()[1]
-        return None
-
-    async def of(self, transaction: bytes) -> list[bytes]:
-        """The postings of a transaction, which comes after all that were asked for before."""
-        found: list[bytes] = []
-        while self._groups or await self._read():
-            of, postings = self._groups[-1]
-            if of > transaction:
-                break
-            self._groups.pop()
-            if of == transaction:
-                # Those that a page cuts off go on with the next one.
-                found = [*found, *postings] if found else postings
-        return found
-
-    async def _read(self) -> bool:
-        if not self._over:
-            rows = [row[0] for row in await self._cursor.fetch(3 * _PAGE)]
-            self._groups = [(of, list(its)) for of, its in groupby(rows, _TRANSACTION_OF)]
-            self._groups.reverse()
-            self._over = not rows
-        return bool(self._groups)
+async def _holds(connection: Connection, whom: _Whom) -> dict[bytes, dict[bytes, Hold]]:
+    found: dict[bytes, dict[bytes, Hold]] = {}
+    for customer, hold, *columns in await connection.fetch(*whom.asked(_HOLDS)):
+        found.setdefault(customer, {})[hold] = columns
+    return found
 
 
-class _Beside:
-    """Rows of a table by customer, read along with the histories."""
-
-    def __init__(self, cursor: Any, where: slice) -> None:
-        self._cursor = cursor
-        self._where = where
-        self._rows: list[Any] = []
-        self._strangers: list[bytes] = []
-        self._over = False
-
-    async def of(self, customer: bytes) -> list[Any]:
-        """The rows of a customer, who comes after all that were asked for before."""
-        found: list[Any] = []
-        while self._rows or await self._read():
-            one = self._rows[-1][0][self._where]
-            if one > customer:
-                break
-            row = self._rows.pop()
-            if one == customer:
-                found.append(row)
-            elif len(self._strangers) < MAX_STRANGERS:
-                self._strangers.append(one)
-        return found
-
-    async def strangers(self) -> list[bytes]:
-        """Whom nobody asked for; the first ones."""
-        while self._rows or (len(self._strangers) < MAX_STRANGERS and await self._read()):
-            self._strangers += [row[0][self._where] for row in reversed(self._rows)]
-            self._rows = []
-        return self._strangers[:MAX_STRANGERS]
-
-    async def _read(self) -> bool:
-        if not self._over:
-            self._rows = (await self._cursor.fetch(_PAGE))[::-1]
-            self._over = not self._rows
-        return bool(self._rows)
-
-
-async def _cursor(connection: Connection, query: str, whom: Sequence[UUID] | Stretch) -> Any:
-    condition = "{}.customer_id = ANY($1)"
-    arguments: list[object] = [whom]
-    if isinstance(whom, Stretch):
-        condition, arguments = "{}.customer_id BETWEEN $1 AND $2", list(whom)
-    asked = {name: condition.format(name) for name in "tpblh"}
-    return await connection.cursor(query.format(**asked), *arguments)
+def _ids(customers: Sequence[bytes]) -> list[UUID]:
+    return [UUID(bytes=customer) for customer in customers]

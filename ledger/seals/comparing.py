@@ -9,14 +9,21 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from ledger.load import Connection
-from ledger.seals.canonical import ANSWER, place_in
+from ledger.raw import raw_rows
+from ledger.seals.canonical import ANSWER_FIELDS
 from ledger.seals.era import NEXT
-from ledger.seals.model import Chain, Entry, beginning, entry, place_of
+from ledger.seals.model import Chain, Entry, beginning, place_of
+from ledger.seals.streams import entries_of
 from ledger.seals.tally import Tally, is_keyed
 from ledger.seals.verifying import Progress, Trusted, Verified, not_sealed, verify_blocks
 
-_ANSWERS: Final = f"SELECT {ANSWER} FROM ledger.idempotency_keys a"
-_PAGE: Final = 500
+_ANSWERS: Final = """
+FROM ledger.idempotency_keys a WHERE a.ctid >= $1::text::tid AND a.ctid < $2::text::tid
+"""
+_BLOCKS: Final = """
+SELECT pg_relation_size('ledger.idempotency_keys') / current_setting('block_size')::bigint
+"""
+_AT_A_TIME: Final = 256
 
 
 class Comparison:
@@ -52,10 +59,12 @@ class Comparison:
 
 
 async def kept_answers(connection: Connection, tell: Progress) -> AsyncIterator[list[Entry]]:
-    """All entries of the answers' chain, as they lie."""
+    """All entries of the answers' chain, as they lie: some blocks of the table at a time."""
     count = 0
-    cursor = await connection.cursor(_ANSWERS)
-    while rows := await cursor.fetch(_PAGE):
+    blocks: int = await connection.fetchval(_BLOCKS)
+    for block in range(0, blocks, _AT_A_TIME):
+        tids = (f"({block},0)", f"({block + _AT_A_TIME},0)")
+        rows = await raw_rows(connection, ANSWER_FIELDS, _ANSWERS, *tids)
         count += len(rows)
         tell(count)
-        yield [entry(place_in("answers", content), content) for (content,) in rows]
+        yield await entries_of("answers", ([(row, b"") for row in rows], []))

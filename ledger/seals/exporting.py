@@ -15,12 +15,7 @@ import msgspec
 
 from ledger.load import Connection
 from ledger.seals import store
-from ledger.seals.canonical import (
-    ANSWER_FIELDS,
-    FORM_FIELDS,
-    POSTING_FIELDS,
-    TRANSACTION_FIELDS,
-)
+from ledger.seals.canonical import ANSWER_FIELDS, POSTING_FIELDS, TRANSACTION_FIELDS
 from ledger.seals.model import (
     BEGINNING,
     CHAINS,
@@ -32,25 +27,30 @@ from ledger.seals.model import (
     microseconds,
 )
 from ledger.seals.model import place as place_at
-from ledger.seals.streams import BY_INDEX, asked
+from ledger.seals.streams import BY_INDEX, arguments_of
 
-FORMAT: Final = "bonus-ledger-chain/2"
+FORMAT: Final = "bonus-ledger-chain/3"
+
+_TRANSACTION, _POSTING, _ANSWER = (
+    ", ".join(fields)
+    for fields in ((*TRANSACTION_FIELDS[0], *TRANSACTION_FIELDS[1]), POSTING_FIELDS, ANSWER_FIELDS)
+)
 
 _JOURNAL = f"""
 SELECT t.xid, t.customer_id::text || '/' || t.version AS name,
-       json_build_array({TRANSACTION_FIELDS}, {FORM_FIELDS})::text, coalesce(p.postings, '[]')
+       json_build_array({_TRANSACTION})::text, coalesce(p.postings, '[]')
 FROM (
     SELECT * FROM ledger.transactions t
     WHERE (t.xid, t.customer_id, t.version) > ($1, $2::uuid, $3::bigint) AND t.xid <= $4
       AND t.xid >= $1
     ORDER BY t.xid, t.customer_id, t.version OFFSET 0) AS t
 LEFT JOIN LATERAL (
-    SELECT json_agg(json_build_array({POSTING_FIELDS}) ORDER BY p.seq)::text AS postings
+    SELECT json_agg(json_build_array({_POSTING}) ORDER BY p.seq)::text AS postings
     FROM ledger.postings p WHERE p.customer_id = t.customer_id AND p.version = t.version
 ) AS p ON true
 """
 _ANSWERS = f"""
-SELECT a.xid, a.key AS name, json_build_array({ANSWER_FIELDS})::text, '[]'
+SELECT a.xid, a.key AS name, json_build_array({_ANSWER})::text, '[]'
 FROM ledger.idempotency_keys a
 WHERE a.xid >= $1 AND a.xid <= $3 AND (a.xid, a.key COLLATE "C") > ($1, $2)
 ORDER BY a.xid, a.key COLLATE "C"
@@ -87,7 +87,8 @@ async def _rows(
     connection: Connection, chain: Chain, after: Place, until: Place
 ) -> AsyncIterator[Line]:
     """The rows after a place, up to and including another."""
-    query, arguments = asked(chain, after, commit_of(until), _JOURNAL, _ANSWERS)
+    query = _JOURNAL if chain == "journal" else _ANSWERS
+    arguments = arguments_of(chain, after, commit_of(until))
     cursor = await connection.cursor(query, *arguments)
     while found := await cursor.fetch(_PAGE):
         for commit, name, fields, postings in found:

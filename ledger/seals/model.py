@@ -138,7 +138,7 @@ class Head(Struct, frozen=True):
 
 def beginning(chain: Chain) -> Head:
     """The head of a chain without blocks: its hash tells chains apart."""
-    return Head(chain, 0, sha256(f"bonus-ledger/{chain}/2".encode()).digest(), BEGINNING)
+    return Head(chain, 0, sha256(f"bonus-ledger/{chain}/3".encode()).digest(), BEGINNING)
 
 
 def next_block(head: Head, entries: Sequence[Entry], sealed_at: datetime) -> Block:

@@ -18,8 +18,6 @@ from ledger.seals.streams import Stream
 BLOCK: Final = 1000
 """Rows of a block, at most. A commit may be spread over several."""
 BLOCKS_A_SNAPSHOT: Final = 500
-PAGE: Final = 250
-"""Rows read at a time: about what a socket takes in, so that the server need not wait."""
 
 ADVISORY_LOCK: Final = 0x626F6E7573_06
 """One sealer at a time ("bonus", 6)."""
@@ -78,7 +76,7 @@ async def _seal_some(
     sealed, blocks = 0, 0
     async with reader.transaction(isolation="repeatable_read", readonly=True):
         horizon = await _horizon(reader, head)
-        async with Stream(reader, chain, head.until, horizon, ahead=PAGE) as stream:
+        async with Stream(reader, chain, head.until, horizon, ahead=True) as stream:
             async for entries in stream.chunks(block):
                 made = next_block(head, entries, clock())
                 await store.insert(writer, made)

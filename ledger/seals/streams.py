@@ -1,4 +1,4 @@
-"""The rows of each chain in the order of commits, as a cursor gives them.
+"""The rows of each chain in the order of commits, some pages of them at a time.
 
 Sorted by their place, which is the same on every server: no collation of a locale has a part in
 it. Both are read by index, so that a stream begins anywhere at once.
@@ -9,26 +9,36 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
+from ledger.layout import Integers
 from ledger.load import Connection
-from ledger.seals.canonical import ANSWER, POSTING, TRANSACTION, place_in
-from ledger.seals.model import Chain, Entry, Place, commit_of, entry, key_of, place_of
+from ledger.raw import Halves, breathe, raw_halves, raw_rows
+from ledger.seals.canonical import (
+    ANSWER_FIELDS,
+    POSTING_FIELDS,
+    TRANSACTION_FIELDS,
+    answer_entries,
+    journal_entries,
+    place_in,
+    spans,
+)
+from ledger.seals.model import Chain, Entry, Place, commit_of, key_of, place_of
 
-_JOURNAL: Final = f"""
-SELECT {TRANSACTION} || coalesce((
-    SELECT string_agg({POSTING}, ''::bytea ORDER BY p.seq)
-    FROM ledger.postings p WHERE p.customer_id = t.customer_id AND p.version = t.version
-), '') AS content
+_TRANSACTIONS: Final = """
 FROM ledger.transactions t
 WHERE t.xid >= $1 AND t.xid <= $4
   AND (t.xid, t.customer_id, t.version) > ($1, $2::uuid, $3::bigint)
 ORDER BY t.xid, t.customer_id, t.version
 """
-
-_ANSWERS: Final = f"""
-SELECT {ANSWER} AS content
+_POSTINGS: Final = """
+FROM (SELECT t.customer_id, t.version {transactions}) AS t
+CROSS JOIN LATERAL (
+    SELECT * FROM ledger.postings p WHERE p.customer_id = t.customer_id AND p.version = t.version
+    ORDER BY p.seq OFFSET 0) AS p
+"""
+_ANSWERS: Final = """
 FROM ledger.idempotency_keys a
 WHERE a.xid >= $1 AND a.xid <= $3 AND (a.xid, a.key COLLATE "C") > ($1, $2)
 ORDER BY a.xid, a.key COLLATE "C"
@@ -36,29 +46,34 @@ ORDER BY a.xid, a.key COLLATE "C"
 
 BY_INDEX: Final = """
 SELECT set_config(name, 'off', true) FROM unnest(ARRAY[
-    'enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']) AS name
+    'enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_memoize',
+    'jit']) AS name
 """
 """For a transaction that streams: left alone, the planner would sort all that is there."""
 
 AS_USUAL: Final = BY_INDEX.replace("'off'", "'on'").replace(", 'jit'", "")
 """For what follows in the same transaction."""
 
-_OF_CUSTOMER: Final = f"""
-SELECT {TRANSACTION} || coalesce((
-    SELECT string_agg({POSTING}, ''::bytea ORDER BY p.seq)
-    FROM ledger.postings p WHERE p.customer_id = t.customer_id AND p.version = t.version
-), '') AS content
-FROM ledger.transactions t WHERE t.customer_id = $1 ORDER BY t.version
-"""
+_OF_CUSTOMER: Final = "FROM ledger.{} WHERE customer_id = $1 ORDER BY customer_id, version"
+
+_PAGE: Final = 2000
+"""Rows read at a time."""
+_MOST: Final = 100_000
+"""Postings read at a time, but for those of one transaction."""
+_AT_ONCE: Final = 200
+"""Digests taken between two looks at what the server sent."""
 
 _NOBODY: Final = UUID(int=0)
+
+Rows = tuple[list[Halves], list[bytes]]
+"""Transactions and their postings; or answers, in their place."""
 
 
 class Stream:
     """Entries of a chain after a place, up to and including a commit. Read within a transaction.
 
-    A stream of pages `ahead` has the server read the next one while digests are taken of this one;
-    the connection is its own then, until it is left as a context.
+    With `ahead` the server reads the next page while digests are taken of this one; the connection
+    is the stream's own then, until it is left as a context.
     """
 
     def __init__(
@@ -68,15 +83,18 @@ class Stream:
         after: Place,
         until: int,
         *,
-        ahead: int | None = None,
+        ahead: bool = False,
+        page: int = _PAGE,
     ) -> None:
         self._connection = connection
-        self._page = ahead
-        self._coming: asyncio.Future[list[Any]] | None = None
         self._chain: Chain = chain
-        self._query, self._arguments = asked(chain, after, until)
-        self._cursor: Any = None
-        self._ahead: list[Entry] = []
+        self._after = after
+        self._until = until
+        self._page = page
+        self._read_ahead = ahead
+        self._coming: asyncio.Future[Rows] | None = None
+        self._begun = False
+        self._entries: list[Entry] = []
 
     async def __aenter__(self) -> Stream:
         return self
@@ -94,17 +112,17 @@ class Stream:
 
     async def take(self, count: int) -> list[Entry]:
         """The next `count` entries; fewer at the end."""
-        while len(self._ahead) < count:
-            more = await self._read(count - len(self._ahead))
+        while len(self._entries) < count:
+            more = await self._read()
             if not more:
                 break
-            self._ahead += more
-        taken, self._ahead = self._ahead[:count], self._ahead[count:]
+            self._entries += more
+        taken, self._entries = self._entries[:count], self._entries[count:]
         return taken
 
     def put_back(self, entries: Sequence[Entry]) -> None:
         """Entries that were taken too early."""
-        self._ahead = [*entries, *self._ahead]
+        self._entries = [*entries, *self._entries]
 
     async def take_until(self, place: Place) -> list[Entry]:
         """All entries up to and including `place`."""
@@ -122,39 +140,83 @@ class Stream:
         while entries := await self.take(count):
             yield entries
 
-    async def _read(self, count: int) -> list[Entry]:
-        if self._cursor is None:
+    async def _read(self) -> list[Entry]:
+        if not self._begun:
             await self._connection.execute(BY_INDEX)
-            self._cursor = await self._connection.cursor(self._query, *self._arguments)
-        if self._page is None:
-            return _entries(self._chain, await self._cursor.fetch(count))
-        found = await (self._coming or self._ask())
-        self._coming = self._ask() if found else None
-        # The loop hears of the request in its first turn, and sends it by the end of that.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        return _entries(self._chain, found)
+            self._begun = True
+        rows = await (self._coming or self._fetch())
+        self._coming = None
+        if self._read_ahead and rows[0]:
+            self._coming = asyncio.ensure_future(self._fetch())
+        return await entries_of(self._chain, rows)
 
-    def _ask(self) -> asyncio.Future[list[Any]]:
-        coming: asyncio.Future[list[Any]] = asyncio.ensure_future(self._cursor.fetch(self._page))
-        return coming
+    async def _fetch(self) -> Rows:
+        """The next page. It begins after the last one, whether that has become entries or not."""
+        arguments = arguments_of(self._chain, self._after, self._until)
+        if self._chain == "answers":
+            source = f"{_ANSWERS} LIMIT {self._page}"
+            answers = await raw_rows(self._connection, ANSWER_FIELDS, source, *arguments)
+            rows: Rows = [(row, b"") for row in answers], []
+        else:
+            rows = await self._fetch_journal(arguments)
+        if rows[0]:
+            self._after = place_in(self._chain, rows[0][-1][0])
+        return rows
+
+    async def _fetch_journal(self, arguments: Sequence[object]) -> Rows:
+        source = f"{_TRANSACTIONS} LIMIT {self._page}"
+        transactions = await raw_halves(self._connection, TRANSACTION_FIELDS, source, *arguments)
+        while transactions:
+            same = f"{_TRANSACTIONS} LIMIT {len(transactions)}"
+            postings = _POSTINGS.format(transactions=same)
+            if len(transactions) > 1:
+                postings += f"LIMIT {_MOST + 1}"
+            found = await raw_rows(self._connection, POSTING_FIELDS, postings, *arguments)
+            if len(transactions) == 1 or len(found) <= _MOST:
+                return transactions, found
+            transactions = transactions[: len(transactions) // 2]
+        return [], []
 
 
 async def customer_entries(connection: Connection, customer_id: UUID) -> list[Entry]:
     """The transactions of one customer, as the journal's chain has them."""
-    return _entries("journal", await connection.fetch(_OF_CUSTOMER, customer_id))
+    source = _OF_CUSTOMER.format("transactions t")
+    transactions = await raw_halves(connection, TRANSACTION_FIELDS, source, customer_id)
+    source = _OF_CUSTOMER.format("postings p") + ", seq"
+    postings = await raw_rows(connection, POSTING_FIELDS, source, customer_id)
+    return await entries_of("journal", (transactions, postings))
 
 
-def _entries(chain: Chain, found: Sequence[Any]) -> list[Entry]:
-    return [entry(place_in(chain, content), content) for (content,) in found]
+async def entries_of(chain: Chain, rows: Rows) -> list[Entry]:
+    """The entries of a page."""
+    first, postings = rows
+    if chain == "journal":
+        return await journal_page(first, postings, spans(first, postings))
+    entries: list[Entry] = []
+    for at in range(0, len(first), _AT_ONCE):
+        entries += answer_entries([answer for answer, _ in first[at : at + _AT_ONCE]])
+        await breathe()
+    return entries
 
 
-def asked(
-    chain: Chain, after: Place, until: int, journal: str = _JOURNAL, answers: str = _ANSWERS
-) -> tuple[str, tuple[object, ...]]:
-    """The query of a chain, one of the two, and its arguments."""
+async def journal_page(
+    transactions: Sequence[Halves], postings: Sequence[bytes], where: tuple[Integers, Integers]
+) -> list[Entry]:
+    """The entries of transactions, while servers go on sending; `where` are the spans of their
+    postings."""
+    starts, ends = where
+    entries: list[Entry] = []
+    for at in range(0, len(transactions), _AT_ONCE):
+        some = slice(at, at + _AT_ONCE)
+        entries += journal_entries(transactions[some], postings, (starts[some], ends[some]))
+        await breathe()
+    return entries
+
+
+def arguments_of(chain: Chain, after: Place, until: int) -> tuple[object, ...]:
+    """Of the query of a chain: the rows after a place, up to and including a commit."""
     commit, key = commit_of(after), key_of(after)
     if chain == "answers":
-        return answers, (commit, key.decode(), until)
+        return commit, key.decode(), until
     customer, version = (UUID(bytes=key[:16]), key[16:]) if key else (_NOBODY, b"")
-    return journal, (commit, customer, int.from_bytes(version), until)
+    return commit, customer, int.from_bytes(version), until
