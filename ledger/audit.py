@@ -20,7 +20,7 @@ from ledger.model import Hold, Lot, Posting, Transaction
 from ledger.reads import TRANSACTION_COLUMNS, read_transactions
 from ledger.screening import IN_ORDER, Screened, See, Stretch, screen, stretches
 from ledger.seals import store as seals
-from ledger.seals.comparing import Comparison, kept_answers
+from ledger.seals.comparing import Comparison
 from ledger.seals.model import CHAINS, Chain, Head, beginning, commit_of
 from ledger.seals.streams import AS_USUAL, customer_entries
 from ledger.seals.verifying import Trusted, Verified, verify, verify_rows
@@ -28,7 +28,16 @@ from ledger.sharing import Job, share
 from ledger.sql import HOLD_COLUMNS, LOT_COLUMNS, POSTING_COLUMNS
 from ledger.state import CustomerState, Impossible
 from ledger.walls import broken_walls
-from ledger.wholes import OF_CUSTOMERS, OF_STRANGERS, SOUND, WHOLES, Check
+from ledger.wholes import (
+    OF_CUSTOMERS,
+    OF_STRANGERS,
+    ORPHANS,
+    POSTINGS,
+    SOURCES,
+    SOURCES_SOUND,
+    WHOLES,
+    Check,
+)
 
 CHUNK = 500
 _FLOWS = frozenset(FLOWS)
@@ -137,25 +146,28 @@ async def _audit_all(
     """Rows are read once, as is quickest: the journal's digests are taken while customers are
     folded. Only a chain that does not agree is compared in its own order, to name what differs."""
     connection, *beside = connections
-    journal = await Comparison.begin(connection, "journal", trusted)
-    answers = await Comparison.begin(connection, "answers", trusted)
+    journal = await Comparison.begin(connection, "journal")
 
-    async def see_answers(connection: Connection) -> None:
-        async for entries in kept_answers(connection, lambda n: tell("answers", n)):
-            answers.see(entries)
+    async def of_blocks(connection: Connection) -> None:
+        await journal.blocks(connection, trusted)
+
+    async def of_answers(connection: Connection) -> None:
+        await _audit_chain(connection, "answers", beginning("answers"), trusted, report, tell)
+
+    async def of_wholes(connection: Connection) -> None:
+        await _audit_wholes(connection, report)
 
     def of_customers(whom: Stretch) -> Job:
         return lambda connection: _audit_customers(connection, report, tell, whom, journal.see)
 
     parts = await stretches(connection, PARTS)
-    await share(connection, beside, [see_answers, *map(of_customers, parts)])
-    for compared in (journal, answers):
-        chain = compared.seen.head.chain
-        if compared.agrees():
-            _add(report, compared.seen)
-        else:
-            await _audit_chain(connection, chain, beginning(chain), trusted, report, tell)
-    await _audit_wholes(connection, report)
+    alone = [of_blocks, of_answers, of_wholes]
+    await share(connection, beside, [*alone, *map(of_customers, parts)])
+    if journal.agrees():
+        _add(report, journal.seen)
+    else:
+        await _audit_chain(connection, "journal", beginning("journal"), trusted, report, tell)
+    await _audit_orphans(connection, report)
 
 
 async def _audit_chain(
@@ -226,11 +238,21 @@ async def _ask(
 
 async def _audit_wholes(connection: Connection, report: Report) -> None:
     """What can only be seen of all rows together."""
-    for what, detail, query in WHOLES:
-        sound = SOUND.get(detail)
-        if sound is None or not await connection.fetchval(sound, report.postings):
-            for row in await connection.fetch(f"{query} LIMIT 100"):
-                report.findings.append(Finding(what, row[0], row[1], detail))
+    for check in WHOLES:
+        if check is not SOURCES or not await connection.fetchval(SOURCES_SOUND):
+            await _look_for(connection, check, report)
+
+
+async def _audit_orphans(connection: Connection, report: Report) -> None:
+    """Postings without a transaction, when there are more of them than were seen."""
+    if await connection.fetchval(POSTINGS) != report.postings:
+        await _look_for(connection, ORPHANS, report)
+
+
+async def _look_for(connection: Connection, check: Check, report: Report) -> None:
+    what, detail, query = check
+    for row in await connection.fetch(f"{query} LIMIT 100"):
+        report.findings.append(Finding(what, row[0], row[1], detail))
 
 
 async def _audit_one(connection: Connection, customer_id: UUID, report: Report) -> None:

@@ -28,7 +28,7 @@ from ledger.forms import (
 )
 from ledger.layout import Columns, Integers, Layout, Mask, Words, changes
 from ledger.raw import Halves
-from ledger.seals.canonical import CUSTOMER, spans
+from ledger.seals.canonical import CUSTOMER, spans, spans_by_bytes
 from ledger.state import hold_end
 
 _AMOUNT, _AVAILABLE, _DEFERRED, _HELD, _REVOKED = map(
@@ -83,40 +83,52 @@ class Page:
     def __init__(
         self,
         forms: Forms,
-        transactions: Sequence[Halves],
+        transactions: Halves,
         postings: Sequence[bytes],
         lots: Sequence[bytes],
         balances: Sequence[bytes],
         holds: Mapping[bytes, Mapping[bytes, Hold]],
     ) -> None:
         self._forms = forms
-        self._heads = [head for head, _ in transactions]
-        whose = [head[CUSTOMER] for head in self._heads]
-        self.customers = list(dict.fromkeys(whose))
-        """In their order."""
-        self._numbers = {customer: number for number, customer in enumerate(self.customers)}
-        self._of = np.array([self._numbers[customer] for customer in whose], np.int64)
-        self._wrong = np.zeros(len(self.customers), bool)
-        self.spans = spans(transactions, postings)
+        self._heads, self._rows = transactions[0], postings
+        self._lots, self._balances, self._holds = lots, balances, holds
+        self._history, self._moves = _TRANSACTION.nothing, _POSTING.nothing
+        try:
+            self._history, self._moves = _TRANSACTION.read(self._heads), _POSTING.read(postings)
+            self.spans = spans(self._heads, postings, self._history, self._moves)
+            new = changes(*self._history.id("customer"))
+            self._of, firsts = np.cumsum(new) - 1, np.flatnonzero(new).tolist()
+            self.customers = [self._heads[at][CUSTOMER] for at in firsts]
+            """In their order."""
+            self._readable = True
+        except ValueError:
+            # A row is laid out in another way than ours.
+            self.spans = spans_by_bytes(self._heads, postings)
+            self.customers = list(dict.fromkeys(head[CUSTOMER] for head in self._heads))
+            self._readable = False
         starts, ends = self.spans
         self._counts = ends - starts
         self.postings = int(self._counts.sum())
         """How many of them have a transaction."""
-        self._rows = list(postings)
-        if self.postings != len(postings):
+        if self._readable and self.postings != len(postings):
             within = np.repeat(starts, self._counts) + _positions(self._counts) - 1
             self._rows = [postings[at] for at in within.tolist()]
-        self._lots, self._balances, self._holds = lots, balances, holds
+            self._moves = self._moves.at(within)
+        self._numbers = {customer: number for number, customer in enumerate(self.customers)}
+        self._wrong = np.full(len(self.customers), not self._readable)
         self.strangers: set[bytes] = set()
         """Who has lots, balances or holds, but no history."""
 
     def fold(self) -> Iterator[None]:
         """Look at all of it. Yields where others may have a turn."""
-        try:
-            yield from self._fold()
-        except ValueError:
-            # Rows are laid out in another way than ours.
-            self._wrong[:] = True
+        self._lot_owners, self._balance_owners = map(self._owners, (self._lots, self._balances))
+        self.strangers |= {customer for customer in self._holds if customer not in self._numbers}
+        if self._readable:
+            yield
+            try:
+                yield from self._fold()
+            except ValueError:
+                self._wrong[:] = True
 
     def suspects(self) -> list[bytes]:
         """With whom something is wrong."""
@@ -128,11 +140,8 @@ class Page:
     def _fold(self) -> Iterator[None]:
         if len(self.customers) > _MOST_CUSTOMERS:
             raise ValueError("too many customers")
-        of, counts = self._of, self._counts
-        history = _TRANSACTION.read(self._heads)
+        of, counts, history, rows = self._of, self._counts, self._history, self._moves
         kinds, places, special = self._follow(history)
-        yield
-        rows = _POSTING.read(self._rows)
         yield
         known, effects, terms, told = self._forms.of_postings(_POSTING.rests(self._rows, rows))
         yield
@@ -185,8 +194,7 @@ class Page:
 
     def _compare_lots(self, folded: _Lots, occurred_at: Integers) -> None:
         """The lots that histories lead to, beside those that are there."""
-        lots = self._lots
-        owner = self._owners(lots)
+        lots, owner = self._lots, self._lot_owners
         if (owner < 0).any():
             lots = [lots[at] for at in np.flatnonzero(owner >= 0).tolist()]
             owner = owner[owner >= 0]
@@ -254,9 +262,7 @@ class Page:
         """Holds beside those that are there. Their ends come into `due`."""
         for customer, there in self._holds.items():
             number = self._numbers.get(customer)
-            if number is None:
-                self.strangers.add(customer)
-            elif found.get(number) != there:
+            if number is not None and found.get(number) != there:
                 self._wrong[number] = True
         for number, holds in found.items():
             if self.customers[number] not in self._holds:
@@ -278,7 +284,7 @@ class Page:
 
     def _compare_balances(self, history: Columns, due: Integers) -> None:
         """Balances beside the newest transactions, and beside what is next due."""
-        owner = self._owners(self._balances)
+        owner = self._balance_owners
         there = _BALANCE.read(self._balances)
         many = len(self.customers)
         self._wrong |= np.bincount(owner[owner >= 0], minlength=many) != 1

@@ -112,9 +112,7 @@ class Forms:
         kinds, places = self._transactions.of(numbers)
         return numbers, kinds, places, special
 
-    def of_postings(
-        self, forms: Sequence[bytes]
-    ) -> tuple[Integers, Integers, Integers, Integers]:
+    def of_postings(self, forms: Sequence[bytes]) -> tuple[Integers, Integers, Integers, Integers]:
         """Their numbers, effects, terms and places."""
 
         def learn(at: int) -> int:

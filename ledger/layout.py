@@ -46,6 +46,10 @@ class Columns:
         """A row for each name."""
         return np.array([self._rows[name] for name in names], np.int64)
 
+    def at(self, rows: Integers) -> Columns:
+        """Some of them."""
+        return Columns(self._rows[rows])
+
     def id(self, name: str) -> tuple[Words, Words]:
         """Both halves of an uuid, in the order of their bytes."""
         both = self._rows[name].astype(np.uint64)
@@ -82,10 +86,12 @@ class Layout:
             }
         )
 
+        self.nothing = Columns(np.zeros(0, self._row))
+
     def read(self, rows: Sequence[bytes]) -> Columns:
         """Raises ValueError for rows that are not laid out so."""
         if not rows:
-            return Columns(np.zeros(0, self._row))
+            return self.nothing
         content = b"".join([row[: self.size] for row in rows])
         if len(content) == len(rows) * self.size:
             found = Columns(np.frombuffer(content, self._row))
@@ -98,6 +104,8 @@ class Layout:
         """What follows in each row."""
         if columns.present.all():
             return [row[self.size :] for row in rows]
+        if not columns.present.any():
+            return [row[self._without :] for row in rows]
         starts = np.where(columns.present, self.size, self._without).tolist()
         return [row[at:] for row, at in zip(rows, starts, strict=True)]
 

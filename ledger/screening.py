@@ -8,7 +8,9 @@ found right in every respect is folded again slowly: a suspicion costs time only
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Sequence
+from operator import itemgetter
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -22,12 +24,8 @@ from ledger.seals.canonical import CUSTOMER, POSTING_FIELDS, TRANSACTION_FIELDS
 from ledger.seals.model import Entry
 from ledger.seals.streams import journal_page
 
-_TRANSACTIONS: Final = (
-    "FROM ledger.transactions t WHERE t.{whom} ORDER BY t.customer_id, t.version"
-)
-_POSTINGS: Final = (
-    "FROM ledger.postings p WHERE p.{whom} ORDER BY p.customer_id, p.version, p.seq"
-)
+_TRANSACTIONS: Final = "FROM ledger.transactions t WHERE t.{whom} ORDER BY t.customer_id, t.version"
+_POSTINGS: Final = "FROM ledger.postings p WHERE p.{whom} ORDER BY p.customer_id, p.version, p.seq"
 _BALANCES: Final = """
 FROM ledger.balances b
 WHERE b.{whom} AND b.version + b.available + b.deferred + b.held + b.debt > 0
@@ -113,7 +111,7 @@ async def screen(
             await breathe()
         if see is not None:
             see(await journal_page(transactions, postings, page.spans))
-        seen = Screened(len(page.customers), len(transactions), page.postings)
+        seen = Screened(len(page.customers), len(transactions[0]), page.postings)
         seen.suspects = _ids(page.suspects())
         seen.strangers = _ids(sorted(page.strangers)[: MAX_STRANGERS - strangers])
         strangers += len(seen.strangers)
@@ -150,7 +148,7 @@ class _Whom(NamedTuple):
 
 async def _histories(
     connection: Connection, whom: _Whom
-) -> tuple[list[Halves], list[bytes], _Whom, _Whom | None]:
+) -> tuple[Halves, list[bytes], _Whom, _Whom | None]:
     """Whole histories, as many as a page takes, but one at least: transactions and postings; whose
     they are, and who is left."""
     most = _PAGE
@@ -160,8 +158,9 @@ async def _histories(
             connection, TRANSACTION_FIELDS, f"{query} LIMIT {most}", *arguments
         )
         some, alone = whom, False
-        if len(transactions) == most:
-            first, last = (UUID(bytes=transactions[at][0][CUSTOMER]) for at in (0, -1))
+        heads, rests = transactions
+        if len(heads) == most:
+            first, last = (UUID(bytes=heads[at][CUSTOMER]) for at in (0, -1))
             alone = first == last
             if alone:
                 some = whom.up_to(first)
@@ -170,8 +169,8 @@ async def _histories(
                 )
             else:
                 some = whom.up_to(UUID(int=last.int - 1))
-                while transactions[-1][0][CUSTOMER] == last.bytes:
-                    transactions.pop()
+                whole = bisect_left(heads, last.bytes, key=itemgetter(CUSTOMER))
+                transactions = heads[:whole], rests[:whole]
         query, *arguments = some.asked(_POSTINGS)
         if not alone:
             query += f" LIMIT {_MOST + 1}"

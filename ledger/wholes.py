@@ -52,40 +52,42 @@ OF_STRANGERS: Final[tuple[Check, ...]] = (
 )
 """Of customers `$1`, who have no transactions."""
 
-SOUND: Final = {
-    "has no transaction": "SELECT count(*) = $1::bigint FROM ledger.postings",
-    "is not that of its transaction": """
-SELECT $1::bigint IS NOT NULL AND count(*) = (SELECT count(*) FROM ledger.sources)
+POSTINGS: Final = "SELECT count(*) FROM ledger.postings"
+ORPHANS: Final[Check] = (
+    "posting",
+    "has no transaction",
+    """SELECT customer_id, format('version %s, seq %s', version, seq)
+       FROM ledger.postings p WHERE NOT EXISTS (SELECT FROM ledger.transactions t
+         WHERE t.customer_id = p.customer_id AND t.version = p.version)""",
+)
+"""Asked for when there are more postings than were found with their transactions."""
+
+SOURCES_SOUND: Final = """
+SELECT count(*) = (SELECT count(*) FROM ledger.sources)
        AND count(*) FILTER (WHERE t.source = s.source)
            = (SELECT count(source) FROM ledger.transactions)
 FROM ledger.sources s
-JOIN ledger.transactions t ON t.id = s.transaction_id AND t.customer_id = s.customer_id""",
-}
-"""By what would be wrong: counts that say, at less cost, that nothing is. `$1` postings were found
-with their transactions; sources that are taken twice are a check of their own."""
+JOIN ledger.transactions t ON t.id = s.transaction_id AND t.customer_id = s.customer_id
+"""
+"""Counts that say, at less cost, that nothing is wrong with sources; those that are taken twice are
+a check of their own."""
+SOURCES: Final[Check] = (
+    "source",
+    "is not that of its transaction",
+    """SELECT t.customer_id, t.source FROM ledger.transactions t
+       WHERE t.source IS NOT NULL AND NOT EXISTS (
+           SELECT FROM ledger.sources s
+           WHERE s.source = t.source AND s.transaction_id = t.id
+             AND s.customer_id = t.customer_id)
+       UNION ALL
+       SELECT s.customer_id, s.source FROM ledger.sources s
+       WHERE NOT EXISTS (
+           SELECT FROM ledger.transactions t
+           WHERE t.id = s.transaction_id AND t.customer_id = s.customer_id)""",
+)
 
 WHOLES: Final[tuple[Check, ...]] = (
-    (
-        "posting",
-        "has no transaction",
-        """SELECT customer_id, format('version %s, seq %s', version, seq)
-           FROM ledger.postings p WHERE NOT EXISTS (SELECT FROM ledger.transactions t
-             WHERE t.customer_id = p.customer_id AND t.version = p.version)""",
-    ),
-    (
-        "source",
-        "is not that of its transaction",
-        """SELECT t.customer_id, t.source FROM ledger.transactions t
-           WHERE t.source IS NOT NULL AND NOT EXISTS (
-               SELECT FROM ledger.sources s
-               WHERE s.source = t.source AND s.transaction_id = t.id
-                 AND s.customer_id = t.customer_id)
-           UNION ALL
-           SELECT s.customer_id, s.source FROM ledger.sources s
-           WHERE NOT EXISTS (
-               SELECT FROM ledger.transactions t
-               WHERE t.id = s.transaction_id AND t.customer_id = s.customer_id)""",
-    ),
+    SOURCES,
     (
         "transfer",
         "took other points than it brought",

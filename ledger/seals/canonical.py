@@ -15,9 +15,9 @@ from typing import Final
 
 import numpy as np
 
-from ledger.layout import Integers
+from ledger.layout import Columns, Integers, Layout, changes
 from ledger.raw import Halves
-from ledger.seals.model import JOURNAL_HEAD, KEY_LENGTH, Chain, Entry, Place, entry
+from ledger.seals.model import JOURNAL_HEAD, KEY_LENGTH, Chain, Entry, Place
 
 TRANSACTION_FIELDS: Final = (
     (
@@ -42,51 +42,69 @@ ANSWER_FIELDS: Final = (
 begins a chain of a new name: old digests are of these."""
 
 COMMIT, CUSTOMER, VERSION = slice(4, 12), slice(16, 32), slice(36, 44)
+"""In the bytes of a transaction."""
 _OF_TRANSACTION, _OF_POSTING = slice(16, 44), slice(4, 32)
 """Where both have their customer and version, with what stands between."""
-_SEQ: Final = slice(36, 40)
-_KEY, _NUMBER = np.dtype("S28"), np.dtype(">i4")
+
+TRANSACTION_KEY: Final = Layout(("xid", "q"), ("customer", "u"), ("version", "q"))
+POSTING_KEY: Final = Layout(("customer", "u"), ("version", "q"), ("seq", "i"))
+"""What both begin with."""
+
+Spans = tuple[Integers, Integers]
+"""Where the postings of each transaction begin and end."""
 
 
-def spans(transactions: Sequence[Halves], postings: Sequence[bytes]) -> tuple[Integers, Integers]:
-    """Where the postings of each transaction begin and end. Both stand in the same order; postings
-    without a transaction are in no span."""
-    if not transactions or not postings:
-        nothing = np.zeros(len(transactions), np.int64)
-        return nothing, nothing
-    whose = np.frombuffer(b"".join([head[_OF_TRANSACTION] for head, _ in transactions]), _KEY)
-    keys = np.frombuffer(b"".join([row[_OF_POSTING] for row in postings]), _KEY)
-    seq = np.frombuffer(b"".join([row[_SEQ] for row in postings]), _NUMBER)
-    first = np.ones(len(keys), bool)
-    first[1:] = (keys[1:] != keys[:-1]) | (seq[1:] <= seq[:-1])
+def spans(
+    heads: Sequence[bytes], postings: Sequence[bytes], history: Columns, rows: Columns
+) -> Spans:
+    """Which postings belong to which transaction, by the columns of their keys. Both stand in the
+    same order; postings without a transaction are in no span."""
+    seq = rows["seq"]
+    keys, whose = ((*one.id("customer"), one["version"]) for one in (rows, history))
+    first = changes(*keys)
+    first[1:] |= seq[1:] <= seq[:-1]
     starts = np.flatnonzero(first)
-    ends = np.append(starts[1:], len(keys))[: len(starts)]
-    if len(starts) == len(whose) and bool((keys[starts] == whose).all()):
-        return starts, ends
-    groups = zip(starts.tolist(), ends.tolist(), strict=True)
-    places = {postings[start][_OF_POSTING]: (start, end) for start, end in groups}
-    found = [places.get(head[_OF_TRANSACTION], (0, 0)) for head, _ in transactions]
+    if len(starts) == len(heads) and all(
+        bool((key[starts] == one).all()) for key, one in zip(keys, whose, strict=True)
+    ):
+        return starts, np.append(starts[1:], len(seq))[: len(starts)]
+    return spans_by_bytes(heads, postings)
+
+
+def spans_by_bytes(heads: Sequence[bytes], postings: Sequence[bytes]) -> Spans:
+    """As `spans`, whatever the rows are."""
+    places: dict[bytes, tuple[int, int]] = {}
+    for at, row in enumerate(postings):
+        key = row[_OF_POSTING]
+        start, end = places.get(key, (at, at))
+        if end == at:
+            places[key] = start, at + 1
+    found = [places.get(head[_OF_TRANSACTION], (0, 0)) for head in heads]
     both = np.array(found, np.int64).reshape(-1, 2)
     return both[:, 0], both[:, 1]
 
 
-def journal_entries(
-    transactions: Sequence[Halves], postings: Sequence[bytes], spans: tuple[Integers, Integers]
-) -> list[Entry]:
+def journal_entries(transactions: Halves, postings: Sequence[bytes], where: Spans) -> list[Entry]:
     """The rows of the journal's chain, by the bytes of transactions and of their postings."""
-    starts, ends = (side.tolist() for side in spans)
+    join, starts, ends = b"".join, *(side.tolist() for side in where)
+    digests = [
+        sha256(join((head, rest, *postings[start:end]))).digest()
+        for head, rest, start, end in zip(*transactions, starts, ends, strict=True)
+    ]
     return [
-        b"".join((
-            *(JOURNAL_HEAD, head[COMMIT], head[CUSTOMER], head[VERSION]),
-            sha256(b"".join((head, rest, *postings[start:end]))).digest(),
-        ))
-        for (head, rest), start, end in zip(transactions, starts, ends, strict=True)
-    ]  # fmt: skip
+        join((JOURNAL_HEAD, head[COMMIT], head[CUSTOMER], head[VERSION], digest))
+        for head, digest in zip(transactions[0], digests, strict=True)
+    ]
 
 
 def answer_entries(answers: Sequence[bytes]) -> list[Entry]:
     """The rows of the answers' chain, by their bytes."""
-    return [entry(place_in("answers", row), row) for row in answers]
+    entries = []
+    for row in answers:
+        end = 16 + int.from_bytes(row[12:16])
+        length = (end - 8).to_bytes(KEY_LENGTH.size)
+        entries.append(b"".join((length, row[COMMIT], row[16:end], sha256(row).digest())))
+    return entries
 
 
 def place_in(chain: Chain, row: bytes) -> Place:

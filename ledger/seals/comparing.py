@@ -5,66 +5,50 @@ It only says whether they agree: what differs is for `verifying` to name, in the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from collections.abc import Sequence
 
 from ledger.load import Connection
-from ledger.raw import raw_rows
-from ledger.seals.canonical import ANSWER_FIELDS
+from ledger.seals import store
 from ledger.seals.era import NEXT
-from ledger.seals.model import Chain, Entry, beginning, place_of
-from ledger.seals.streams import entries_of
+from ledger.seals.model import Chain, Entry, Head, beginning, place_of
 from ledger.seals.tally import Tally, is_keyed
-from ledger.seals.verifying import Progress, Trusted, Verified, not_sealed, verify_blocks
-
-_ANSWERS: Final = """
-FROM ledger.idempotency_keys a WHERE a.ctid >= $1::text::tid AND a.ctid < $2::text::tid
-"""
-_BLOCKS: Final = """
-SELECT pg_relation_size('ledger.idempotency_keys') / current_setting('block_size')::bigint
-"""
-_AT_A_TIME: Final = 256
+from ledger.seals.verifying import Trusted, Verified, not_sealed, verify_blocks
 
 
 class Comparison:
-    """`see` all rows of the chain, then ask whether it `agrees`."""
+    """Have it read the `blocks` and `see` all rows of the chain, then ask whether it `agrees`."""
 
-    def __init__(self, seen: Verified, sealed: Tally, coming: int) -> None:
-        self.seen = seen
-        self._sealed = sealed
-        self._there = sealed.other()
+    def __init__(self, head: Head, coming: int) -> None:
+        self.seen = Verified(head)
+        self._until = head.until
         self._coming = coming
+        self._sealed = Tally()
+        self._there = self._sealed.other()
+        self._rest = Verified(head)
 
     @classmethod
-    async def begin(
-        cls, connection: Connection, chain: Chain, trusted: Trusted | None
-    ) -> Comparison:
-        """Look at the chain itself. Runs within a transaction of one snapshot."""
-        sealed = Tally()
-        seen = await verify_blocks(
-            connection, chain, sealed, after=beginning(chain), trusted=trusted
-        )
-        return cls(seen, sealed, await connection.fetchval(NEXT))
+    async def begin(cls, connection: Connection, chain: Chain) -> Comparison:
+        """Runs within a transaction of one snapshot."""
+        return cls(await store.head(connection, chain), await connection.fetchval(NEXT))
+
+    async def blocks(self, connection: Connection, trusted: Trusted | None) -> None:
+        """Look at the chain itself."""
+        start = beginning(self.seen.head.chain)
+        self.seen = await verify_blocks(connection, self._sealed, after=start, trusted=trusted)
 
     def see(self, entries: Sequence[Entry]) -> None:
-        until, chain = self.seen.head.until, self.seen.head.chain
-        rest = [one for one in entries if place_of(one) > until]
-        if rest:
-            not_sealed(chain, rest, self._coming, self.seen)
-            entries = [one for one in entries if place_of(one) <= until]
+        places = list(map(place_of, entries))
+        if max(places, default=self._until) > self._until:
+            both = list(zip(places, entries, strict=True))
+            rest = [one for place, one in both if place > self._until]
+            not_sealed(rest, self._coming, self._rest)
+            entries = [one for place, one in both if place <= self._until]
         self._there.add(entries)
 
     def agrees(self) -> bool:
-        return is_keyed() and self._sealed.agrees(self._there)
-
-
-async def kept_answers(connection: Connection, tell: Progress) -> AsyncIterator[list[Entry]]:
-    """All entries of the answers' chain, as they lie: some blocks of the table at a time."""
-    count = 0
-    blocks: int = await connection.fetchval(_BLOCKS)
-    for block in range(0, blocks, _AT_A_TIME):
-        tids = (f"({block},0)", f"({block + _AT_A_TIME},0)")
-        rows = await raw_rows(connection, ANSWER_FIELDS, _ANSWERS, *tids)
-        count += len(rows)
-        tell(count)
-        yield await entries_of("answers", ([(row, b"") for row in rows], []))
+        """Whether chain and rows are the same. `seen` is whole then."""
+        if not (is_keyed() and self._sealed.agrees(self._there)):
+            return False
+        self.seen.unsealed += self._rest.unsealed
+        self.seen.findings += self._rest.findings
+        return True

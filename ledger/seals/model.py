@@ -11,9 +11,10 @@ A block's hash is SHA-256 over what `Block.content` says, the hash of the block 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from operator import itemgetter
 from typing import Final, Literal
 from uuid import UUID
 
@@ -55,8 +56,8 @@ def place(commit: int, key: bytes) -> Place:
     return _integer(commit) + key
 
 
-def place_of(entry: Entry) -> Place:
-    return entry[KEY_LENGTH.size : -DIGEST_BYTES]
+place_of: Final[Callable[[Entry], Place]] = itemgetter(slice(KEY_LENGTH.size, -DIGEST_BYTES))
+"""The place of a row in a block."""
 
 
 def commit_of(place: Place) -> int:
@@ -92,10 +93,11 @@ def entry(place: Place, content: bytes) -> Entry:
 def split(packed: bytes) -> list[Entry]:
     """The entries of a block. Raises Unreadable."""
     size = KEY_LENGTH.size + _JOURNAL_PLACE + DIGEST_BYTES
-    if packed.startswith(JOURNAL_HEAD) and len(packed) % size == 0:
-        entries = [packed[at : at + size] for at in range(0, len(packed), size)]
-        if all(one.startswith(JOURNAL_HEAD) for one in entries):
-            return entries
+    count, rest = divmod(len(packed), size)
+    if not rest and all(
+        packed[at::size] == bytes([byte]) * count for at, byte in enumerate(JOURNAL_HEAD)
+    ):
+        return [packed[at : at + size] for at in range(0, len(packed), size)]
     entries = []
     at, size, more = 0, len(packed), KEY_LENGTH.size + DIGEST_BYTES
     while at < size:

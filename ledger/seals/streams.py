@@ -12,17 +12,20 @@ from types import TracebackType
 from typing import Final
 from uuid import UUID
 
-from ledger.layout import Integers
 from ledger.load import Connection
 from ledger.raw import Halves, breathe, raw_halves, raw_rows
 from ledger.seals.canonical import (
     ANSWER_FIELDS,
     POSTING_FIELDS,
+    POSTING_KEY,
     TRANSACTION_FIELDS,
+    TRANSACTION_KEY,
+    Spans,
     answer_entries,
     journal_entries,
     place_in,
     spans,
+    spans_by_bytes,
 )
 from ledger.seals.model import Chain, Entry, Place, commit_of, key_of, place_of
 
@@ -56,7 +59,7 @@ AS_USUAL: Final = BY_INDEX.replace("'off'", "'on'").replace(", 'jit'", "")
 
 _OF_CUSTOMER: Final = "FROM ledger.{} WHERE customer_id = $1 ORDER BY customer_id, version"
 
-_PAGE: Final = 2000
+_PAGE: Final = 4000
 """Rows read at a time."""
 _MOST: Final = 100_000
 """Postings read at a time, but for those of one transaction."""
@@ -65,8 +68,8 @@ _AT_ONCE: Final = 200
 
 _NOBODY: Final = UUID(int=0)
 
-Rows = tuple[list[Halves], list[bytes]]
-"""Transactions and their postings; or answers, in their place."""
+Rows = tuple[Halves, list[bytes]]
+"""Transactions and their postings; or answers, in the place of the transactions' first halves."""
 
 
 class Stream:
@@ -120,6 +123,24 @@ class Stream:
         taken, self._entries = self._entries[:count], self._entries[count:]
         return taken
 
+    async def take_packed(self, packed: bytes) -> list[Entry]:
+        """The next entries when together they are `packed`; otherwise none, and nothing is
+        taken."""
+        size = count = 0
+        while size < len(packed):
+            if count == len(self._entries):
+                more = await self._read()
+                if not more:
+                    return []
+                self._entries += more
+            size += len(self._entries[count])
+            count += 1
+        taken = self._entries[:count]
+        if b"".join(taken) != packed:
+            return []
+        self._entries = self._entries[count:]
+        return taken
+
     def put_back(self, entries: Sequence[Entry]) -> None:
         """Entries that were taken too early."""
         self._entries = [*entries, *self._entries]
@@ -146,7 +167,7 @@ class Stream:
             self._begun = True
         rows = await (self._coming or self._fetch())
         self._coming = None
-        if self._read_ahead and rows[0]:
+        if self._read_ahead and rows[0][0]:
             self._coming = asyncio.ensure_future(self._fetch())
         return await entries_of(self._chain, rows)
 
@@ -156,26 +177,26 @@ class Stream:
         if self._chain == "answers":
             source = f"{_ANSWERS} LIMIT {self._page}"
             answers = await raw_rows(self._connection, ANSWER_FIELDS, source, *arguments)
-            rows: Rows = [(row, b"") for row in answers], []
+            rows: Rows = (answers, []), []
         else:
             rows = await self._fetch_journal(arguments)
-        if rows[0]:
-            self._after = place_in(self._chain, rows[0][-1][0])
+        if rows[0][0]:
+            self._after = place_in(self._chain, rows[0][0][-1])
         return rows
 
     async def _fetch_journal(self, arguments: Sequence[object]) -> Rows:
         source = f"{_TRANSACTIONS} LIMIT {self._page}"
-        transactions = await raw_halves(self._connection, TRANSACTION_FIELDS, source, *arguments)
-        while transactions:
-            same = f"{_TRANSACTIONS} LIMIT {len(transactions)}"
-            postings = _POSTINGS.format(transactions=same)
-            if len(transactions) > 1:
+        heads, rests = await raw_halves(self._connection, TRANSACTION_FIELDS, source, *arguments)
+        count = len(heads)
+        while count:
+            postings = _POSTINGS.format(transactions=f"{_TRANSACTIONS} LIMIT {count}")
+            if count > 1:
                 postings += f"LIMIT {_MOST + 1}"
             found = await raw_rows(self._connection, POSTING_FIELDS, postings, *arguments)
-            if len(transactions) == 1 or len(found) <= _MOST:
-                return transactions, found
-            transactions = transactions[: len(transactions) // 2]
-        return [], []
+            if count == 1 or len(found) <= _MOST:
+                return (heads[:count], rests[:count]), found
+            count //= 2
+        return ([], []), []
 
 
 async def customer_entries(connection: Connection, customer_id: UUID) -> list[Entry]:
@@ -189,26 +210,32 @@ async def customer_entries(connection: Connection, customer_id: UUID) -> list[En
 
 async def entries_of(chain: Chain, rows: Rows) -> list[Entry]:
     """The entries of a page."""
-    first, postings = rows
+    (heads, rests), postings = rows
     if chain == "journal":
-        return await journal_page(first, postings, spans(first, postings))
+        try:
+            keys = TRANSACTION_KEY.read(heads), POSTING_KEY.read(postings)
+            where = spans(heads, postings, *keys)
+        except ValueError:
+            where = spans_by_bytes(heads, postings)
+        return await journal_page((heads, rests), postings, where)
     entries: list[Entry] = []
-    for at in range(0, len(first), _AT_ONCE):
-        entries += answer_entries([answer for answer, _ in first[at : at + _AT_ONCE]])
+    for at in range(0, len(heads), _AT_ONCE):
+        entries += answer_entries(heads[at : at + _AT_ONCE])
         await breathe()
     return entries
 
 
 async def journal_page(
-    transactions: Sequence[Halves], postings: Sequence[bytes], where: tuple[Integers, Integers]
+    transactions: Halves, postings: Sequence[bytes], where: Spans
 ) -> list[Entry]:
-    """The entries of transactions, while servers go on sending; `where` are the spans of their
-    postings."""
+    """The entries of transactions, while servers go on sending."""
+    heads, rests = transactions
     starts, ends = where
     entries: list[Entry] = []
-    for at in range(0, len(transactions), _AT_ONCE):
+    for at in range(0, len(heads), _AT_ONCE):
         some = slice(at, at + _AT_ONCE)
-        entries += journal_entries(transactions[some], postings, (starts[some], ends[some]))
+        page = heads[some], rests[some]
+        entries += journal_entries(page, postings, (starts[some], ends[some]))
         await breathe()
     return entries
 

@@ -79,43 +79,42 @@ async def verify(
     """
     seen = Verified(after)
     stream = Stream(connection, chain, after.until, 2**62)
-    async for block, entries in _followed(connection, chain, seen, trusted):
-        await _compare(connection, block, entries, stream, seen)
+    async for block in _followed(connection, chain, seen, trusted):
+        rows = await stream.take_packed(block.entries)
+        if rows and place_of(rows[-1]) == block.until:
+            seen.rows += len(rows)
+        else:
+            stream.put_back(rows)
+            await _compare(connection, block, _read(block, seen), stream, seen)
         progress(seen.rows)
     if len(seen.findings) <= MAX_FINDINGS:
         coming: int = await connection.fetchval(NEXT)
         async for rest in stream.chunks(1000):
-            not_sealed(chain, rest, coming, seen)
+            not_sealed(rest, coming, seen)
     return seen
 
 
 async def verify_blocks(
-    connection: Connection,
-    chain: Chain,
-    tally: Tally,
-    *,
-    after: Head,
-    trusted: Trusted | None = None,
-    progress: Progress = lambda _: None,
+    connection: Connection, tally: Tally, *, after: Head, trusted: Trusted | None = None
 ) -> Verified:
     """Look at a chain alone. Its entries come into the tally, for whoever reads its rows in
     another order; until those have come to the same, `verify` is needed to name what differs."""
     seen = Verified(after)
-    async for _, entries in _followed(connection, chain, seen, trusted):
-        tally.add(entries or ())
-        seen.rows += len(entries or ())
-        progress(seen.rows)
+    async for block in _followed(connection, after.chain, seen, trusted):
+        entries = _read(block, seen) or ()
+        tally.add(entries)
+        seen.rows += len(entries)
     return seen
 
 
-def not_sealed(chain: Chain, entries: Sequence[Entry], coming: int, seen: Verified) -> None:
+def not_sealed(entries: Sequence[Entry], coming: int, seen: Verified) -> None:
     """Rows after the last block: not sealed yet, unless no snapshot can have seen their commit."""
     seen.unsealed += len(entries)
     for one in entries:
         commit = commit_of(place_of(one))
         if commit >= coming and len(seen.findings) <= MAX_FINDINGS:
             detail = f"has the number of a commit that is still to come: {commit}"
-            seen.findings.append(_finding(chain, place_of(one), detail))
+            seen.findings.append(_finding(seen.head.chain, place_of(one), detail))
 
 
 async def verify_rows(
@@ -139,17 +138,13 @@ async def verify_rows(
 
 async def _followed(
     connection: Connection, chain: Chain, seen: Verified, trusted: Trusted | None
-) -> AsyncIterator[tuple[Block, list[Entry] | None]]:
-    """The blocks after the head seen, and their entries, None when they cannot be read."""
+) -> AsyncIterator[Block]:
+    """The blocks after the head seen, which each of them becomes when the next one is asked for."""
     after = seen.head.number
     due = {} if trusted is None else trusted.of(chain)
     async for block in store.blocks(connection, chain, after):
         seen.findings += _of_block(block, seen.head, due.pop(block.number, None))
-        entries = _entries(block, seen.findings)
-        if entries is not None and not _in_order(entries, seen.head.until, block.until):
-            detail = "its rows stand in another order, or not where it ends"
-            seen.findings.append(_of(block, detail))
-        yield block, entries
+        yield block
         seen.head = head_of(block)
         seen.blocks += 1
         if len(seen.findings) > MAX_FINDINGS:
@@ -185,6 +180,15 @@ def _wrong_hash(block: Block) -> Finding:
     return _of(block, "has another hash than its content: the seal was changed")
 
 
+def _read(block: Block, seen: Verified) -> list[Entry] | None:
+    """The entries of the block after the head seen, None when they cannot be read."""
+    entries = _entries(block, seen.findings)
+    if entries is not None and not _in_order(entries, seen.head.until, block.until):
+        detail = "its rows stand in another order, or not where it ends"
+        seen.findings.append(_of(block, detail))
+    return entries
+
+
 def _entries(block: Block, findings: list[Finding]) -> list[Entry] | None:
     try:
         return split(block.entries)
@@ -194,7 +198,7 @@ def _entries(block: Block, findings: list[Finding]) -> list[Entry] | None:
 
 
 def _in_order(entries: Sequence[Entry], after: Place, until: Place) -> bool:
-    places = [place_of(one) for one in entries]
+    places = list(map(place_of, entries))
     return bool(places) and places[-1] == until and all(map(lt, [after, *places], places))
 
 
@@ -205,13 +209,7 @@ async def _compare(
     stream: Stream,
     seen: Verified,
 ) -> None:
-    """The rows of one block: equal as a whole, or compared one by one."""
-    if entries is not None:
-        rows = await stream.take(len(entries))
-        if rows == entries:
-            seen.rows += len(rows)
-            return
-        stream.put_back(rows)
+    """The rows of one block, one by one."""
     rows = await stream.take_until(block.until)
     seen.rows += len(rows)
     if entries is not None:
