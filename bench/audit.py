@@ -31,8 +31,9 @@ async def measure(add: Add, database: Database, count: int, rounds: int) -> None
         sealed = await _spent(seal(reader, writer, utc_now), reader, writer)
     _tell(add, f"seal {count:,} postings and their answers", count, [sealed])
     spare_the_collector()
-    async with alone(database) as one, alone(database) as other:
-        audited = [await _spent(_clean(one, other), one, other) for _ in range(rounds)]
+    async with alone(database) as one, alone(database) as two, alone(database) as three:
+        used = one, two, three
+        audited = [await _spent(_clean(*used), *used) for _ in range(rounds)]
     _tell(add, f"audit {count:,} postings: chains, histories, all", count, audited)
 
 
@@ -55,9 +56,9 @@ def _tell(add: Add, what: str, count: int, runs: Sequence[Spent]) -> None:
 
 async def _clean(
     connection: asyncpg.Connection,  # type: ignore[type-arg]
-    beside: asyncpg.Connection,  # type: ignore[type-arg]
+    *beside: asyncpg.Connection,  # type: ignore[type-arg]
 ) -> None:
-    report = await audit(connection, beside=[beside])
+    report = await audit(connection, beside=beside)
     wrong, _ = await run_checks(connection, Asked(utc_now(), -1), (undelivered,))
     if not report.clean or wrong:
         raise RuntimeError(f"the audit found {[*report.findings, *wrong][:3]}")

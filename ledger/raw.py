@@ -21,7 +21,7 @@ _MARK_BYTES: Final = 16
 _LENGTH: Final = _MARK_BYTES.to_bytes(4)
 _TRAILER: Final = b"\xff\xff"
 _ARGUMENT: Final = re.compile(r"\$(\d+)")
-_FEW, _MANY, _A_MOMENT = 4096, 65536, 0.001
+_FEW, _MANY, _A_MOMENT = 4096, 32768, 0.001
 """Bytes, and seconds. Each piece of a COPY costs the driver the same, and where the server is the
 slower of us, it has a few rows only. So it is left alone for a moment, too short for it to fill
 what a socket holds."""

@@ -37,7 +37,7 @@ SELECT uuid_send(h.customer_id), uuid_send(h.id), h.status, timestamptz_send(h.e
        h.amounts, h.captured, h.channel, h.store
 FROM ledger.holds h WHERE h.{whom} ORDER BY h.customer_id
 """
-_PAGE: Final = 4000
+_PAGE: Final = 8000
 """Transactions read at a time, but for those of one customer."""
 _MOST: Final = 200_000
 """Postings read at a time, but for those of one customer."""

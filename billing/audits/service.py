@@ -39,6 +39,8 @@ from ledger.seals.sealing import seal
 from ledger.service import utc_now
 
 PATIENCE_S: Final = 30.0
+_CONNECTIONS: Final = 3
+"""Of an audit: the server reads for some of them while rows of another are looked at."""
 ADVISORY_LOCK: Final = 0x626F6E7573_07
 """One nightly audit at a time ("bonus", 7)."""
 
@@ -130,7 +132,7 @@ class Auditor:
             since = await self._since()
             scope = "whole" if since is None else scope
         async with AsyncExitStack() as stack:
-            connection, beside = await self._connect(stack), await self._connect(stack)
+            connection, *beside = [await self._connect(stack) for _ in range(_CONNECTIONS)]
             trusted, findings = checkpoints.trusted(
                 await seals.checkpoints(connection), outside, self._public_key
             )
@@ -139,7 +141,7 @@ class Auditor:
                 tell,
                 scope=Scope(since, customer_id),
                 trusted=trusted,
-                beside=[beside],
+                beside=beside,
             )
             findings = [*seen.findings, *findings]
             warnings: list[Finding] = []
