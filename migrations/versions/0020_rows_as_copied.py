@@ -11,15 +11,24 @@ down_revision = "0019"
 branch_labels = None
 depends_on = None
 
-_TABLES = ("ledger.seals", "ledger.checkpoints")
+_ANEW = """
+ALTER TABLE ledger.seals DISABLE TRIGGER seals_append_only;
+
+DELETE FROM ledger.seals;
+
+ALTER TABLE ledger.seals ENABLE TRIGGER seals_append_only;
+
+ALTER TABLE ledger.checkpoints DISABLE TRIGGER checkpoints_append_only;
+
+DELETE FROM ledger.checkpoints;
+
+ALTER TABLE ledger.checkpoints ENABLE TRIGGER checkpoints_append_only
+"""
 
 
 def upgrade() -> None:
-    for table in _TABLES:
-        name = table.removeprefix("ledger.")
-        op.execute(f"ALTER TABLE {table} DISABLE TRIGGER {name}_append_only")
-        op.execute(f"DELETE FROM {table}")
-        op.execute(f"ALTER TABLE {table} ENABLE TRIGGER {name}_append_only")
+    for statement in _ANEW.split(";\n\n"):
+        op.execute(statement)
 
 
 downgrade = upgrade
