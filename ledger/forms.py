@@ -42,19 +42,15 @@ class Names:
 
 class Meanings:
     """Forms of a table, by their bytes: numbers from 1 on, and what each of them means, in
-    integers. 0 is the form of whatever means nothing."""
+    integers. 0 is the form of whatever means nothing; forms that mean the same are one."""
 
     def __init__(self, width: int) -> None:
         self.known: dict[bytes, int] = {}
-        self._meanings = [(0,) * width]
-        self._table: Integers = np.array(self._meanings)
-
-    def __len__(self) -> int:
-        return len(self._meanings)
+        self._meanings: dict[tuple[int, ...], int] = {(-1,) * width: 0}
+        self._table: Integers = np.zeros((1, width), np.int64)
 
     def learn(self, meaning: tuple[int, ...], form: bytes | None) -> int:
-        self._meanings.append(meaning)
-        number = len(self._meanings) - 1
+        number = self._meanings.setdefault(meaning, len(self._meanings))
         if form is not None:
             self.known[form] = number
         return number
@@ -75,7 +71,8 @@ class Meanings:
     def of(self, numbers: Integers) -> Integers:
         """What they mean: a row for each integer."""
         if len(self._table) != len(self._meanings):
-            self._table = np.array(self._meanings)
+            self._table = np.array(list(self._meanings))
+            self._table[0] = 0
         return self._table[numbers].T
 
 
@@ -91,7 +88,8 @@ class Forms:
 
     def make_room(self) -> None:
         """Between two pages: forget all of it when it is much."""
-        if max(map(len, (self._transactions, self._postings, self._lots))) > _MOST:
+        tables = self._transactions, self._postings, self._lots
+        if max(len(one.known) for one in tables) > _MOST:
             self._clear()
 
     def of_transactions(
