@@ -14,6 +14,7 @@ from ledger.commands import Adjust, Command
 from ledger.errors import Refusal, Unavailable
 from ledger.group import Result
 from ledger.service import Ledger
+from ledger.verdicts import AWAY
 
 GROUP: Final = 1000
 ATTEMPTS: Final = 6
@@ -25,6 +26,15 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 REJECTED: Final = "rejected"
+OTHERWISE: Final = "was posted before, with other points, bucket or expiry"
+_STANDS = """
+SELECT s.source, sum(p.amount)::bigint, min(p.bucket), min(p.expires_at)
+FROM ledger.sources s
+JOIN ledger.transactions t ON t.customer_id = s.customer_id AND t.id = s.transaction_id
+JOIN ledger.postings p
+    ON p.customer_id = t.customer_id AND p.version = t.version AND p.kind = 'adjust'
+WHERE s.source = ANY($1::text[]) GROUP BY s.source
+"""
 Fate = tuple[int, Literal["posted", "already", "rejected"], str | None]
 """A line, how it fared, and why not."""
 
@@ -59,6 +69,7 @@ class Poster:
         except Unavailable:
             return list(lots)
         again: list[Owned] = []
+        known: list[Owned] = []
         for one, fate in zip(lots, fates, strict=True):
             if isinstance(fate, Unavailable):
                 again.append(one)
@@ -67,11 +78,30 @@ class Poster:
                 totals.posted_points += one.lot.points
                 told.append((one.lot.line, "posted", None))
             elif isinstance(fate, Refusal) and fate.code == "source_exists":
-                totals.already += 1
-                told.append((one.lot.line, "already", None))
+                known.append(one)
             else:
                 told.append((one.lot.line, "rejected", _reason(one, fate)))
+        try:
+            told += await self._compare(known, totals)
+        except AWAY:
+            again += known
         return again
+
+    async def _compare(self, known: Sequence[Owned], totals: Totals) -> list[Fate]:
+        """Lots whose references stand in the ledger, beside what was posted under them."""
+        if not known:
+            return []
+        sources = [one.lot.source for one in known]
+        rows = await self._ledger.pool.fetch(_STANDS, sources, timeout=TIMEOUT_S)
+        stands = {source: tuple(posted) for source, *posted in rows}
+        fates: list[Fate] = []
+        for lot in (one.lot for one in known):
+            if stands.get(lot.source) == (lot.points, lot.bucket, lot.expires_at):
+                totals.already += 1
+                fates.append((lot.line, "already", None))
+            else:
+                fates.append((lot.line, "rejected", OTHERWISE))
+        return fates
 
     def _command(self, one: Owned) -> Command:
         lot, now = one.lot, self._ledger.clock()

@@ -11,6 +11,7 @@ import pytest
 
 from billing.common.db import Database
 from billing.common.settings import Settings
+from billing.imports.posting import OTHERWISE
 from billing.imports.worker import KIND, ImportWork
 from billing.jobs.runner import JobRunner
 from ledger.service import Ledger
@@ -93,13 +94,16 @@ async def test_a_reference_is_taken_once_whatever_the_file(
 ) -> None:  # fmt: skip
     (a, _), *_ = customers
     reference = unique("lot")
-    for points, posted, already in (("5.00", 1, 0), ("9.00", 0, 1)):
+    for points, fate in (("5.00", "posted"), ("5.00", "already"), ("9.00", "rejected")):
         one = await begun(admin, unique("refs"))
         await upload(admin, one, f"{a},{points},,,{reference}")
         await admin.post(f"/v1/imports/{one}/post", json={"rows": 1, "points": points})
         await work.run_all()
         totals = (await admin.get(f"/v1/imports/{one}")).json()["totals"]
-        assert (totals["posted"], totals["already"]) == (posted, already)
+        fates = {name: totals[name] for name in ("posted", "already", "rejected")}
+        assert fates == {**dict.fromkeys(fates, 0), fate: 1}
+    rejects = (await admin.get(f"/v1/imports/{one}/rejects")).json()
+    assert OTHERWISE in str(rejects)
     assert (await balances(admin, customers))[0] == "5.00"
 
 
