@@ -39,7 +39,8 @@ class Settling:
         for merge_id, duplicate, survivor in found:
             try:
                 await self.settle(f"merge {merge_id}", duplicate, survivor)
-            except Unavailable as error:
+            except (Unavailable, Refusal) as error:
+                # The others' points do not wait for it.
                 log.warning("merge_left_for_later", merge=str(merge_id), error=str(error))
         return len(found)
 

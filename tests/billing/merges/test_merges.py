@@ -11,6 +11,7 @@ import pytest
 
 from billing.common import deadline
 from ledger.audit import audit
+from ledger.commands import Adjust, Command
 from tests.billing.verifications.house import House, refused
 from tests.billing.verifications.test_paying import post, sale
 from tests.conftest import TestDatabase
@@ -178,6 +179,31 @@ async def test_what_comes_to_the_merged_one_later_is_the_survivors_and_so_is_its
     left = await balance(grocer, duplicate["id"])
     assert (left["available"], left["debt"]) == ("0.00", "0.00")
     assert await grocer.services.merges.settling.sweep() == 0
+
+
+async def test_a_merge_that_is_refused_does_not_hold_up_the_others(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = [await house.customer("verified") for _ in range(4)]
+    pairs = [(people[0], people[1]), (people[2], people[3])]
+    for duplicate, survivor in pairs:
+        await merged(house, duplicate["id"], survivor["id"])
+        await give(house, survivor["id"], "+1.00", bucket="base")
+    for (duplicate, _), points in zip(pairs, (5000, 100), strict=True):
+        await house.services.ledger.execute(
+            Command(
+                customer_id=UUID(duplicate["id"]), kind="adjustment", occurred_at=house.now,
+                steps=(Adjust(points, "base"),), author="test",
+            )
+        )  # fmt: skip
+    monkeypatch.setattr("ledger.draft.LIMIT", 1000)
+    deadline.start(30)
+    assert await house.services.merges.settling.sweep() == 2
+    left = [(await balance(house, survivor["id"]))["available"] for _, survivor in pairs]
+    assert left == ["1.00", "2.00"]
+    monkeypatch.undo()
+    assert await house.services.merges.settling.sweep() == 1
+    assert (await balance(house, pairs[0][1]["id"]))["available"] == "51.00"
 
 
 async def test_a_chain_of_merges_is_one_customer_and_is_undone_from_its_end(house: House) -> None:
