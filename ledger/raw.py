@@ -80,7 +80,7 @@ async def _pieces(
 
 
 def _column(mark: bytes) -> str:
-    return f"'\\x{mark.hex()}'::bytea"
+    return f"E'\\\\x{mark.hex()}'::bytea"
 
 
 def _literal(value: object) -> str:
