@@ -43,7 +43,7 @@ TRANSACTION_COLUMNS = (
     " t.promo_after, t.deferred_after, t.held_after, t.debt_after, t.operation_id, t.corrects,"
     " t.hold_id, t.hold_expires_at, t.source, t.channel, t.store, t.author, t.reason"
 )
-_WIDTH = 20
+_WIDTH, _KEY = 20, 3
 
 _JOURNAL = f"""
 SELECT {TRANSACTION_COLUMNS}, {POSTING_COLUMNS}
@@ -251,7 +251,7 @@ def read_transactions(rows: Iterable[asyncpg.Record]) -> list[Transaction]:
     head: asyncpg.Record | None = None
     postings: list[Posting] = []
     for row in rows:
-        if head is not None and row[0] != head[0]:
+        if head is not None and row[:_KEY] != head[:_KEY]:
             transactions.append(_transaction(head, tuple(postings)))
             postings = []
         head = row

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from ledger import sql
 from ledger.append import balance_values, columns, hold_row, lot_row
-from ledger.audit import Customer, check, fold, read_customers, read_some
+from ledger.closer import Customer, check, fold, read_customers, read_some
 from ledger.load import Connection
 from ledger.state import CustomerState
 

@@ -28,7 +28,8 @@ _TRANSACTIONS: Final = "FROM ledger.transactions t WHERE t.{whom} ORDER BY t.cus
 _POSTINGS: Final = "FROM ledger.postings p WHERE p.{whom} ORDER BY p.customer_id, p.version, p.seq"
 _BALANCES: Final = """
 FROM ledger.balances b
-WHERE b.{whom} AND b.version + b.available + b.deferred + b.held + b.debt > 0
+WHERE b.{whom} AND (b.version, b.available, b.promo, b.deferred, b.held, b.debt)
+    IS DISTINCT FROM (0, 0, 0, 0, 0, 0)
 ORDER BY b.customer_id
 """
 _LOTS: Final = "FROM ledger.lots l WHERE l.{whom} ORDER BY l.customer_id"
@@ -183,7 +184,9 @@ async def _histories(
 async def _holds(connection: Connection, whom: _Whom) -> dict[bytes, dict[bytes, Hold]]:
     found: dict[bytes, dict[bytes, Hold]] = {}
     for customer, hold, *columns in await connection.fetch(*whom.asked(_HOLDS)):
-        found.setdefault(customer, {})[hold] = columns
+        holds = found.setdefault(customer, {})
+        # One that is there twice is none.
+        holds[hold] = [] if hold in holds else columns
     return found
 
 

@@ -27,7 +27,16 @@ OF_CUSTOMERS: Final[tuple[Check, ...]] = (
         "says that it is open, and has no points; or has some, and says it is not",
         """SELECT customer_id, id::text FROM ledger.lots
            WHERE customer_id = ANY($1)
-             AND open IS DISTINCT FROM (available + deferred + held > 0)""",
+             AND open IS DISTINCT FROM (available::numeric + deferred + held > 0)""",
+    ),
+    *(
+        (
+            what,
+            "is there more than once",
+            f"""SELECT customer_id, {which} FROM ledger.{what}s WHERE customer_id = ANY($1)
+                GROUP BY 1, 2 HAVING count(*) > 1""",
+        )
+        for what, which in (("balance", "''"), ("lot", "id::text"), ("hold", "id::text"))
     ),
 )
 """Of customers `$1`; what they would find is also what the screening asks for."""
@@ -37,7 +46,9 @@ OF_STRANGERS: Final[tuple[Check, ...]] = (
         "balance",
         "has a version, but its customer has no transactions",
         """SELECT customer_id, '' FROM ledger.balances
-           WHERE customer_id = ANY($1) AND version + available + deferred + held + debt > 0""",
+           WHERE customer_id = ANY($1)
+             AND (version, available, promo, deferred, held, debt)
+                 IS DISTINCT FROM (0, 0, 0, 0, 0, 0)""",
     ),
     (
         "lot",

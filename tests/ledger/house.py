@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from ledger import commands as c
-from ledger.audit import Report, audit, read_some
+from ledger.audit import Report, audit
+from ledger.closer import read_some
 from ledger.decide import Outcome
 from ledger.flows import Bucket, TransactionKind
 from ledger.group import Result

@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 
 from ledger import commands as c
-from ledger.audit import audit, fold, read_customers
+from ledger.audit import audit
+from ledger.closer import fold, read_customers
 from ledger.findings import Finding
 from ledger.model import Transaction
 from ledger.reads import balance_now

@@ -12,7 +12,7 @@ from itertools import permutations
 import pytest
 
 from ledger import commands as c
-from ledger.audit import fold
+from ledger.closer import fold
 from ledger.errors import Refusal
 from ledger.flows import TransactionKind
 from ledger.group import Result

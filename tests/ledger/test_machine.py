@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from ledger import commands as c
-from ledger.audit import check, read_some
+from ledger.closer import check, read_some
 from ledger.errors import Refusal
 from ledger.flows import BurnOrder
 from ledger.listing import list_postings
