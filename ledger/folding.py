@@ -34,6 +34,7 @@ from ledger.state import hold_end
 _AMOUNT, _AVAILABLE, _DEFERRED, _HELD, _REVOKED = map(
     LOT_SUMS.index, ("amount", "available", "deferred", "held", "revoked")
 )
+_DEBT: Final = SUMS.index("debt")
 
 LOT_FIELDS: Final = (
     *("l.customer_id", "l.id", *(f"l.{name}" for name in LOT_SUMS), "l.active_from"),
@@ -68,6 +69,8 @@ _ID, _LOT_ID, _WHOSE = slice(48, 64), slice(56, 72), slice(4, 20)
 _CUSTOMER_BITS, _LOW_BITS = np.uint64(48), np.uint64(2**48 - 1)
 _MOST_CUSTOMERS: Final = 2**16
 _NEVER: Final = 2**63 - 1
+"""When nothing is due. It is infinity to PostgreSQL, which no time of a ledger is."""
+_INFINITE: Final = _NEVER.to_bytes(8)
 
 Hold = list[Any]
 """Its status, until when (bytes), lots, amounts, captured, channel, store."""
@@ -110,12 +113,11 @@ class Page:
         self._counts = ends - starts
         self.postings = int(self._counts.sum())
         """How many of them have a transaction."""
-        if self._readable and self.postings != len(postings):
-            within = np.repeat(starts, self._counts) + _positions(self._counts) - 1
-            self._rows = [postings[at] for at in within.tolist()]
-            self._moves = self._moves.at(within)
         self._numbers = {customer: number for number, customer in enumerate(self.customers)}
         self._wrong = np.full(len(self.customers), not self._readable)
+        within = np.repeat(starts, self._counts) + _positions(self._counts) - 1
+        if self._readable and not np.array_equal(within, np.arange(len(postings))):
+            self._pass_over(within)
         self.strangers: set[bytes] = set()
         """Who has lots, balances or holds, but no history."""
 
@@ -133,6 +135,14 @@ class Page:
     def suspects(self) -> list[bytes]:
         """With whom something is wrong."""
         return [self.customers[number] for number in np.flatnonzero(self._wrong).tolist()]
+
+    def _pass_over(self, within: Integers) -> None:
+        """Go on with some of the postings. Who has others is suspected."""
+        for at in set(range(len(self._rows))).difference(within.tolist()):
+            if (number := self._numbers.get(self._rows[at][_WHOSE])) is not None:
+                self._wrong[number] = True
+        self._rows = [self._rows[at] for at in within.tolist()]
+        self._moves = self._moves.at(within)
 
     def _blame(self, whose: Integers, where: Mask) -> None:
         self._wrong[whose[where]] = True
@@ -190,7 +200,9 @@ class Page:
         before = totals[:, (ends - self._counts)[first]]
         after = history.many(SUMS)
         self._blame(self._of, (totals[:, ends] - before[:, self._of] != after).any(axis=0))
-        self._blame(self._of, after[SUMS.index("debt")] < 0)
+        # Nor is a debt below zero between two postings.
+        whose = np.repeat(self._of, self._counts)
+        self._blame(whose, totals[_DEBT, 1:] - before[_DEBT, whose] < 0)
 
     def _compare_lots(self, folded: _Lots, occurred_at: Integers) -> None:
         """The lots that histories lead to, beside those that are there."""
@@ -246,11 +258,11 @@ class Page:
                     lot = self._rows[one][_LOT_ID]
                     moved[lot] = moved.get(lot, 0) + int(amount[one])
             holds = found.setdefault(whose, {})
-            if kind == "hold" and until is not None:
+            if kind == "hold" and until not in (None, _INFINITE):
                 lots = [UUID(bytes=lot) for lot in moved]
-                place = [name and name.decode() for name in named[places[at]]]
+                place = [None if name is None else name.decode() for name in named[places[at]]]
                 holds[hold] = ["open", until, lots, list(moved.values()), 0, *place]
-            elif hold in holds:
+            elif hold in holds and kind != "hold":
                 captured = sum(moved.values())
                 status = hold_end(kind, captured)
                 holds[hold] = [status, *holds[hold][1:4], captured, *holds[hold][5:]]
@@ -296,6 +308,8 @@ class Page:
         for name in ("version", "recorded_at"):
             differ |= history[name][at] != there[name][mine]
         said = np.where(there.present, there.last, _NEVER)
+        no_time = (there.last == _NEVER) | (there["recorded_at"] == -_NEVER - 1)
+        differ |= no_time[mine]
         self._blame(whose, differ | (said[mine] != due[whose]))
 
     def _owners(self, rows: Sequence[bytes]) -> Integers:
@@ -314,8 +328,8 @@ class _Lots:
         self, rows: Columns, whose: Integers, effects: Integers, terms: Integers, told: Integers
     ) -> None:
         high, low = rows.id("lot")
-        # Lots whose ids end alike may come to lie in between each other: they count as wrong then.
-        self._order = order = np.argsort(_order(whose, low), kind="stable")
+        keys = _order(whose, low)
+        self._order = order = np.argsort(keys, kind="stable")
         self._new = changes(whose[order], high[order], low[order])
         self._starts = np.flatnonzero(self._new)
         self._each = np.cumsum(self._new) - 1
@@ -331,6 +345,9 @@ class _Lots:
         differ |= rows.present[order] != self.ends[of]
         differ |= rows.last[order] != self.expires_at[of]
         differ |= terms[order] != self.terms[of]
+        differ |= ((self.active_from == _NEVER) | (self.expires_at == _NEVER))[of]
+        # Lots whose ids end alike could come to lie in between each other.
+        differ |= ~changes(keys[first])[of]
         self.wrong[order] = differ
         self.place_of_each = np.empty_like(told)
         self.place_of_each[order] = self.places[of]
