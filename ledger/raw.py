@@ -80,7 +80,8 @@ async def _pieces(
 
 
 def _column(mark: bytes) -> str:
-    return f"E'\\\\x{mark.hex()}'::bytea"
+    """An uuid: written without a backslash, which a setting may give another meaning."""
+    return f"'{mark.hex()}'::uuid"
 
 
 def _literal(value: object) -> str:

@@ -42,7 +42,7 @@ SELECT t.xid, t.customer_id::text || '/' || t.version AS name,
 FROM (
     SELECT * FROM ledger.transactions t
     WHERE (t.xid, t.customer_id, t.version) > ($1, $2::uuid, $3::bigint) AND t.xid <= $4
-      AND t.xid >= $1
+      AND t.xid >= $1 AND t.customer_id IS NOT NULL AND t.version IS NOT NULL
     ORDER BY t.xid, t.customer_id, t.version OFFSET 0) AS t
 LEFT JOIN LATERAL (
     SELECT json_agg(json_build_array({_POSTING}) ORDER BY p.seq)::text AS postings
@@ -53,6 +53,7 @@ _ANSWERS = f"""
 SELECT a.xid, a.key AS name, json_build_array({_ANSWER})::text, '[]'
 FROM ledger.idempotency_keys a
 WHERE a.xid >= $1 AND a.xid <= $3 AND (a.xid, a.key COLLATE "C") > ($1, $2)
+  AND a.key IS NOT NULL
 ORDER BY a.xid, a.key COLLATE "C"
 """
 _PAGE: Final = 1000
@@ -66,7 +67,7 @@ async def export(
     """The lines, each with its end. Reads one snapshot; `tell` hears how many rows are out."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await connection.execute(BY_INDEX)
-        await connection.execute("SET LOCAL timezone = 'UTC'")
+        await connection.execute("SET LOCAL timezone = 'UTC'; SET LOCAL bytea_output = 'hex'")
         yield _line({"format": FORMAT})
         for chain in CHAINS:
             rows = 0
