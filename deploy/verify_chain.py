@@ -23,12 +23,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 # Columns in their order: u uuid, q bigint, i integer, h smallint, s text, t time, b bytes.
 TRANSACTION, POSTING, ANSWER = "ququuttqqqqqsssuutsss", "uqiquttttsssssisss", "qsubhbt"
 ACCOUNTS = ("available", "deferred", "held", "debt")
-EPOCH, MICROSECOND = datetime(2000, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+EPOCH, US = datetime(2000, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+parse = datetime.fromisoformat  # not of infinity, nor of what is beyond the calendar
 BYTES = {
     "u": lambda value: UUID(value).bytes,
     "s": str.encode,
     "b": lambda value: bytes.fromhex(value[2:]),
-    "t": lambda value: pack(">q", (datetime.fromisoformat(value) - EPOCH) // MICROSECOND),
+    "t": lambda at: pack(">q", (parse(at) - EPOCH) // US) if at[4] + at[-1] == "-0" else b"",
     **{kind: Struct(">" + kind).pack for kind in "qih"},
 }
 
@@ -42,7 +43,7 @@ def record(kinds: str, values: list) -> bytes:  # of each column its length, the
 
 
 def name_of(chain: str, key: bytes) -> str:
-    journal = f"{UUID(bytes=key[:16].ljust(16))}/{int.from_bytes(key[16:])}"
+    journal = f"{UUID(bytes=key[:16].ljust(16))}/{int.from_bytes(key[16:], signed=True)}"
     return key.decode(errors="replace") if chain == "answers" else journal
 
 
@@ -96,14 +97,14 @@ class Verifier:
     def add_up(self, fields: list, postings: list) -> None:
         balance = self.balances[fields[1]]
         for _, _, _, amount, *_, debit, credit, _, _, _, _, _, _ in postings:
-            for account, sign in ((debit, -amount), (credit, amount)):
+            for account, sign in ((debit, -(amount or 0)), (credit, amount or 0)):
                 if account in ACCOUNTS:  # a debt is what the customer owes
                     balance[1 + ACCOUNTS.index(account)] += -sign if account == "debt" else sign
         balance[0] += 1
         after = [fields[2], fields[7], *fields[9:12]]
         if balance != after:
             self.fault(f"{fields[1]}/{fields[2]}: postings lead to {balance}, it says {after}")
-            self.balances[fields[1]] = after
+            self.balances[fields[1]] = [one or 0 for one in after]
 
     def read_checkpoint(self, line: dict, which: str, key: str | None) -> None:
         try:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ledger.closer import CHUNK, look_closely, read_some
+from ledger.closer import CHUNK, look_closely
 from ledger.findings import Finding
 from ledger.load import Connection
 from ledger.screening import IN_ORDER, Screened, See, Stretch, screen, stretches
@@ -27,6 +27,12 @@ from ledger.wholes import ORPHANS, POSTINGS, SOURCES, SOURCES_SOUND, WHOLES, Che
 _TOUCHED = """
 SELECT DISTINCT customer_id FROM ledger.transactions
 WHERE xid >= $3 AND customer_id > $1 ORDER BY customer_id LIMIT $2
+"""
+
+_OF_ONE = """
+SELECT least(count(*), 1), count(*),
+       (SELECT count(*) FROM ledger.postings WHERE customer_id = $1)
+FROM ledger.transactions WHERE customer_id = $1
 """
 
 
@@ -193,11 +199,9 @@ async def _look_for(connection: Connection, check: Check, report: Report) -> Non
 
 async def _audit_one(connection: Connection, customer_id: UUID, report: Report) -> None:
     """One customer by the closer look alone, and each transaction in its block."""
-    (customer,) = await read_some(connection, [customer_id])
-    report.customers = 1 if customer.history else 0
-    report.transactions = len(customer.history)
-    report.postings = sum(len(one.postings) for one in customer.history)
-    if customer.history:
+    for counts in await connection.fetch(_OF_ONE, customer_id):
+        report.customers, report.transactions, report.postings = counts
+    if report.customers:
         report.findings += await look_closely(connection, Screened(suspects=[customer_id]))
     entries = await customer_entries(connection, customer_id)
     report.unsealed["journal"], findings = await verify_rows(connection, "journal", entries)

@@ -28,7 +28,7 @@ from ledger.forms import (
 )
 from ledger.layout import Columns, Integers, Layout, Mask, Words, changes
 from ledger.raw import Halves
-from ledger.seals.canonical import CUSTOMER, spans, spans_by_bytes
+from ledger.seals.canonical import CUSTOMER, customer_of, spans, spans_by_bytes
 from ledger.state import hold_end
 
 _AMOUNT, _AVAILABLE, _DEFERRED, _HELD, _REVOKED = map(
@@ -107,7 +107,7 @@ class Page:
         except ValueError:
             # A row is laid out in another way than ours.
             self.spans = spans_by_bytes(self._heads, postings)
-            self.customers = list(dict.fromkeys(head[CUSTOMER] for head in self._heads))
+            self.customers = list(dict.fromkeys(map(customer_of, self._heads)))
             self._readable = False
         starts, ends = self.spans
         self._counts = ends - starts

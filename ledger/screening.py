@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Sequence
-from operator import itemgetter
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -20,7 +19,7 @@ from ledger.folding import BALANCE_FIELDS, LOT_FIELDS, Hold, Page
 from ledger.forms import Forms
 from ledger.load import Connection
 from ledger.raw import Halves, breathe, raw_halves, raw_rows
-from ledger.seals.canonical import CUSTOMER, POSTING_FIELDS, TRANSACTION_FIELDS
+from ledger.seals.canonical import POSTING_FIELDS, TRANSACTION_FIELDS, customer_of
 from ledger.seals.model import Entry
 from ledger.seals.streams import journal_page
 
@@ -161,7 +160,7 @@ async def _histories(
         some, alone = whom, False
         heads, rests = transactions
         if len(heads) == most:
-            first, last = (UUID(bytes=heads[at][CUSTOMER]) for at in (0, -1))
+            first, last = (UUID(bytes=customer_of(heads[at])) for at in (0, -1))
             alone = first == last
             if alone:
                 some = whom.up_to(first)
@@ -170,7 +169,7 @@ async def _histories(
                 )
             else:
                 some = whom.up_to(UUID(int=last.int - 1))
-                whole = bisect_left(heads, last.bytes, key=itemgetter(CUSTOMER))
+                whole = bisect_left(heads, last.bytes, key=customer_of)
                 transactions = heads[:whole], rests[:whole]
         query, *arguments = some.asked(_POSTINGS)
         if not alone:

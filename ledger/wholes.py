@@ -105,7 +105,7 @@ WHOLES: Final[tuple[Check, ...]] = (
         """SELECT min(t.customer_id::text)::uuid, t.operation_id::text
            FROM ledger.transactions t JOIN ledger.postings p USING (customer_id, version)
            WHERE p.kind = 'transfer' GROUP BY t.operation_id
-           HAVING sum(CASE p.credit WHEN 'clearing' THEN p.amount ELSE -p.amount END) <> 0""",
+           HAVING sum(CASE p.credit WHEN 'clearing' THEN 1 ELSE -1 END * p.amount::numeric) <> 0""",
     ),
     (
         "source",

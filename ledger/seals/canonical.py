@@ -50,6 +50,12 @@ TRANSACTION_KEY: Final = Layout(("xid", "q"), ("customer", "u"), ("version", "q"
 POSTING_KEY: Final = Layout(("customer", "u"), ("version", "q"), ("seq", "i"))
 """What both begin with."""
 
+
+def customer_of(head: bytes) -> bytes:
+    """Of a transaction, even where the number of its commit is null."""
+    return head[CUSTOMER] if head[:1] == b"\0" else head[8:24]
+
+
 Spans = tuple[Integers, Integers]
 """Where the postings of each transaction begin and end."""
 

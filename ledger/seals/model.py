@@ -62,7 +62,7 @@ place_of: Final[Callable[[Entry], Place]] = itemgetter(slice(KEY_LENGTH.size, -D
 
 def commit_of(place: Place) -> int:
     """The number of the commit; -1 before all of them."""
-    return int.from_bytes(place[:COMMIT_BYTES]) if place else -1
+    return int.from_bytes(place[:COMMIT_BYTES], signed=True) if place else -1
 
 
 def key_of(place: Place) -> bytes:
@@ -73,8 +73,8 @@ def name_of(chain: Chain, place: Place) -> str:
     """What people call a row: `customer/version`, or its idempotency key."""
     key = key_of(place)
     if chain == "answers" or not key:
-        return key.decode(errors="replace")
-    return f"{UUID(bytes=key[:16].ljust(16, bytes(1)))}/{int.from_bytes(key[16:])}"
+        return key.decode(errors="replace").replace("\0", "\ufffd")
+    return f"{UUID(bytes=key[:16].ljust(16, bytes(1)))}/{int.from_bytes(key[16:], signed=True)}"
 
 
 def key_named(chain: Chain, name: str) -> bytes:

@@ -33,6 +33,7 @@ _TRANSACTIONS: Final = """
 FROM ledger.transactions t
 WHERE t.xid >= $1 AND t.xid <= $4
   AND (t.xid, t.customer_id, t.version) > ($1, $2::uuid, $3::bigint)
+  AND t.customer_id IS NOT NULL AND t.version IS NOT NULL
 ORDER BY t.xid, t.customer_id, t.version
 """
 _POSTINGS: Final = """
@@ -44,6 +45,7 @@ CROSS JOIN LATERAL (
 _ANSWERS: Final = """
 FROM ledger.idempotency_keys a
 WHERE a.xid >= $1 AND a.xid <= $3 AND (a.xid, a.key COLLATE "C") > ($1, $2)
+  AND a.key IS NOT NULL
 ORDER BY a.xid, a.key COLLATE "C"
 """
 
@@ -152,7 +154,7 @@ class Stream:
             within = [one for one in entries if place_of(one) <= place]
             taken += within
             if len(within) < len(entries):
-                self.put_back(entries[len(within) :])
+                self.put_back([one for one in entries if place_of(one) > place])
                 break
         return taken
 
@@ -246,4 +248,4 @@ def arguments_of(chain: Chain, after: Place, until: int) -> tuple[object, ...]:
     if chain == "answers":
         return commit, key.decode(), until
     customer, version = (UUID(bytes=key[:16]), key[16:]) if key else (_NOBODY, b"")
-    return commit, customer, int.from_bytes(version), until
+    return commit, customer, int.from_bytes(version, signed=True), until

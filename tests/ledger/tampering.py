@@ -126,7 +126,7 @@ class Hand:
         if self._nulls or row[column] is None:
             values.append("NULL")
         if kind in ("bigint", "integer", "smallint"):
-            huge = [f"{one}::numeric::bigint" for one in HUGE] if kind == "bigint" else []
+            huge = [f"'{one}'::bigint" for one in HUGE] if kind == "bigint" else []
             values += [f"{column} + 1", f"{column} - 1", f"-{column}", "0", *huge]
         elif kind == "timestamp with time zone":
             values += [f"{column} + interval '{one} microsecond'" for one in (1, -1)]
