@@ -29,6 +29,8 @@ _FLOWS: Final = frozenset(FLOWS)
 _UNREADABLE: Final = (TypeError, ValueError, KeyError, ArithmeticError)
 """What comes of values that no ledger has: null, infinity, dates beyond all calendars."""
 
+_NO_LEDGER_HAS: Final = "has what no ledger has: {!r}"
+
 Place = tuple[str | None, str | None]
 
 _CUSTOMERS = """
@@ -50,42 +52,22 @@ _HOLDS = f"SELECT {HOLD_COLUMNS} FROM ledger.holds WHERE customer_id = ANY($1)"
 
 
 class Customer(Struct):
-    """A customer as the tables have it."""
+    """A customer as the tables have it; what cannot be read of it is a finding."""
 
     id: UUID
     history: list[Transaction]
     balance: CustomerState | None
     lots: dict[UUID, Lot]
     holds: dict[UUID, Hold]
+    unreadable: list[Finding] = []
 
 
 async def look_closely(connection: Connection, seen: Screened) -> list[Finding]:
     """What is wrong with suspects and strangers."""
-    findings = await _checked(connection, seen.suspects)
+    customers = await read_some(connection, seen.suspects)
+    findings = [one for customer in customers for one in check(customer)]
     findings += await _ask(connection, OF_CUSTOMERS, seen.suspects)
     return findings + await _ask(connection, OF_STRANGERS, seen.strangers)
-
-
-async def _checked(connection: Connection, ids: list[UUID]) -> list[Finding]:
-    try:
-        return [one for customer in await read_some(connection, ids) for one in check(customer)]
-    except _UNREADABLE:
-        if len(ids) == 1:
-            return await _unreadable(connection, ids[0])
-        return [one for id_ in ids for one in await _checked(connection, [id_])]
-
-
-async def _unreadable(connection: Connection, customer_id: UUID) -> list[Finding]:
-    """Which rows of a customer cannot be understood."""
-    findings = []
-    for what, read in _READ.items():
-        try:
-            await read(connection, {customer_id: Customer(customer_id, [], None, {}, {})})
-        except _UNREADABLE as error:
-            findings.append(Finding(what, customer_id, "", f"has what no ledger has: {error!r}"))
-    if not findings:
-        findings.append(Finding("transaction", customer_id, "", "has what cannot be added up"))
-    return findings
 
 
 async def _ask(
@@ -111,9 +93,22 @@ async def read_customers(connection: Connection) -> AsyncIterator[Customer]:
 async def read_some(connection: Connection, ids: list[UUID]) -> list[Customer]:
     """The customers of `ids`, in that order, with their whole history."""
     found = {one: Customer(one, [], None, {}, {}) for one in ids}
-    for read in _READ.values():
-        await read(connection, found)
+    for what in _READ:
+        await _read(connection, what, found)
     return list(found.values())
+
+
+async def _read(connection: Connection, what: str, found: dict[UUID, Customer]) -> None:
+    """Rows of customers; one by one when some cannot be read."""
+    try:
+        await _READ[what](connection, found)
+    except _UNREADABLE as error:
+        if len(found) > 1:
+            for one in found.values():
+                await _read(connection, what, {one.id: one})
+        else:
+            (one,) = found.values()
+            one.unreadable.append(Finding(what, one.id, "", _NO_LEDGER_HAS.format(error)))
 
 
 async def _read_histories(connection: Connection, found: dict[UUID, Customer]) -> None:
@@ -156,12 +151,14 @@ def fold(customer_id: UUID, history: list[Transaction]) -> CustomerState:
 
 def check(customer: Customer) -> list[Finding]:
     """Everything wrong with one customer; of the history the first wrong transaction only."""
+    if any(one.what == "transaction" for one in customer.unreadable):
+        return customer.unreadable
     state = CustomerState(customer.id)
     findings = _check_history(customer, state)
     findings += _check_balance(customer, None if findings else state)
     findings += _differences("lot", customer, customer.lots, state.lots)
     findings += _differences("hold", customer, customer.holds, state.holds)
-    return findings
+    return findings + customer.unreadable
 
 
 def _check_history(customer: Customer, state: CustomerState) -> list[Finding]:
@@ -178,7 +175,7 @@ def _check_history(customer: Customer, state: CustomerState) -> list[Finding]:
         except Impossible as impossible:
             fault = str(impossible)
         except _UNREADABLE as error:
-            fault = f"has what no ledger has: {error!r}"
+            fault = _NO_LEDGER_HAS.format(error)
         recorded_at = one.recorded_at
         earlier.add(one.id)
         if fault is not None and not findings:
@@ -232,17 +229,25 @@ def _check_balance(customer: Customer, state: CustomerState | None) -> list[Find
     due = (newest.version, newest.after, newest.recorded_at)
     if said != due:
         return [Finding("balance", customer.id, "", f"is {said}, but the journal says {due}")]
-    if state is not None and row.next_due != state.due():
-        detail = f"is next due at {row.next_due}, but its lots and holds say {state.due()}"
+    due_at = None if state is None else _due(state)
+    if state is not None and row.next_due != due_at:
+        detail = f"is next due at {row.next_due}, but its lots and holds say {due_at}"
         return [Finding("balance", customer.id, "", detail)]
     return []
+
+
+def _due(state: CustomerState) -> datetime | str | None:
+    try:
+        return state.due()
+    except _UNREADABLE as error:
+        return str(error)
 
 
 def _differences(
     what: str, customer: Customer, there: Mapping[UUID, object], folded: Mapping[UUID, object]
 ) -> list[Finding]:
     findings: list[Finding] = []
-    for one in sorted({*there, *folded}):
+    for one in sorted({*there, *folded}, key=str):
         row, due = there.get(one), folded.get(one)
         if row != due:
             detail = "is missing" if row is None else f"is {row}, but the journal says {due}"

@@ -6,6 +6,7 @@ import asyncpg
 
 from ledger import commands as c
 from ledger.audit import Scope, audit
+from ledger.rebuild import rebuild
 from ledger.service import Ledger
 from tests.conftest import TestDatabase
 from tests.ledger.conftest import Clock
@@ -127,3 +128,32 @@ async def test_a_debt_is_not_below_zero_between_two_postings(
     await superuser.close()
     findings = (await audited(database)).findings
     assert findings[0].detail.endswith("leaves a debt below zero")
+
+
+async def test_rebuild_puts_right_what_cannot_even_be_read(
+    ledger: Ledger, clock: Clock, database: TestDatabase
+) -> None:
+    """… as the journal tells it; what is unreadable in the journal itself stays."""
+    ways = {
+        "UPDATE ledger.holds SET lots = '{{}}' WHERE customer_id = '{one}'": True,
+        "UPDATE ledger.lots SET expires_at = '294000-01-01' WHERE customer_id = '{one}'": True,
+        "UPDATE ledger.balances SET next_due = 'infinity' WHERE customer_id = '{one}'": True,
+        "UPDATE ledger.balances SET recorded_at = '4000-1-1 BC' WHERE customer_id = '{one}'": True,
+        "UPDATE ledger.transactions SET occurred_at = '294000-01-01' WHERE customer_id = '{one}'": (
+            False
+        ),
+    }
+    some = [Customer(ledger, clock) for _ in ways]
+    superuser = await asyncpg.connect(
+        database.superuser_url, server_settings={"session_replication_role": "replica"}
+    )
+    for one, way in zip(some, ways, strict=True):
+        await one.give(100)
+        await one.hold(10, 60)
+        await superuser.execute(way.format(one=one.id))
+    done = await rebuild(superuser, superuser)
+    expected = dict(zip((one.id for one in some), ways.values(), strict=True))
+    assert set(done.repaired) == {one for one, right in expected.items() if right}
+    assert done.beyond == [one for one, right in expected.items() if not right]
+    assert {finding.customer_id for finding in (await audited(database)).findings} == {some[-1].id}
+    await superuser.close()
