@@ -63,6 +63,7 @@ _BALANCE: Final = Layout(
     ("customer", "u"), ("version", "q"), *((name, "q") for name in SUMS), ("recorded_at", "q"),
     last="next_due",
 )  # fmt: skip
+_DEBT: Final = SUMS.index("debt")
 _ID, _LOT_ID, _WHOSE = slice(48, 64), slice(56, 72), slice(4, 20)
 """In the bytes of a transaction its id, of a posting its lot, of rows beside their customer."""
 
@@ -111,13 +112,15 @@ class Page:
             self._readable = False
         starts, ends = self.spans
         self._counts = ends - starts
-        self.postings = int(self._counts.sum())
+        self.postings = len(postings)
         """How many of them have a transaction."""
         self._numbers = {customer: number for number, customer in enumerate(self.customers)}
         self._wrong = np.full(len(self.customers), not self._readable)
         within = np.repeat(starts, self._counts) + _positions(self._counts) - 1
-        if self._readable and not np.array_equal(within, np.arange(len(postings))):
-            self._pass_over(within)
+        if not np.array_equal(within, np.arange(len(postings))):
+            self.postings = len(np.unique(within))
+            if self._readable:
+                self._pass_over(within)
         self.strangers: set[bytes] = set()
         """Who has lots, balances or holds, but no history."""
 
@@ -163,7 +166,7 @@ class Page:
         self._blame(whose, rows["seq"] != _positions(counts))
         for time in ("occurred_at", "recorded_at"):
             self._blame(whose, rows[time] != history[time][transaction])
-        self._add_up(history, SUM_CHANGES[:, effects] * amount)
+        self._add_up(history, whose, SUM_CHANGES[:, effects] * amount)
         yield
         folded = _Lots(rows, whose, effects, terms, told)
         yield
@@ -191,8 +194,8 @@ class Page:
         self._blame(of, known == 0)
         return kinds, places, special
 
-    def _add_up(self, history: Columns, changes: Integers) -> None:
-        """The sums after each transaction."""
+    def _add_up(self, history: Columns, whose: Integers, changes: Integers) -> None:
+        """The sums after each transaction, and the debt after each posting."""
         ends = np.cumsum(self._counts)
         totals = np.zeros((len(SUMS), changes.shape[1] + 1), np.int64)
         np.cumsum(changes, axis=1, out=totals[:, 1:])
@@ -201,7 +204,6 @@ class Page:
         after = history.many(SUMS)
         self._blame(self._of, (totals[:, ends] - before[:, self._of] != after).any(axis=0))
         # Nor is a debt below zero between two postings.
-        whose = np.repeat(self._of, self._counts)
         self._blame(whose, totals[_DEBT, 1:] - before[_DEBT, whose] < 0)
 
     def _compare_lots(self, folded: _Lots, occurred_at: Integers) -> None:
