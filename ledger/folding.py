@@ -63,7 +63,6 @@ _BALANCE: Final = Layout(
     ("customer", "u"), ("version", "q"), *((name, "q") for name in SUMS), ("recorded_at", "q"),
     last="next_due",
 )  # fmt: skip
-_DEBT: Final = SUMS.index("debt")
 _ID, _LOT_ID, _WHOSE = slice(48, 64), slice(56, 72), slice(4, 20)
 """In the bytes of a transaction its id, of a posting its lot, of rows beside their customer."""
 

@@ -107,7 +107,7 @@ def answer_entries(answers: Sequence[bytes]) -> list[Entry]:
     """The rows of the answers' chain, by their bytes."""
     entries = []
     for row in answers:
-        end = 16 + int.from_bytes(row[12:16])
+        end = 16 + max(int.from_bytes(row[12:16], signed=True), 0)
         length = (end - 8).to_bytes(KEY_LENGTH.size)
         entries.append(b"".join((length, row[COMMIT], row[16:end], sha256(row).digest())))
     return entries

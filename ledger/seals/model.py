@@ -74,7 +74,8 @@ def name_of(chain: Chain, place: Place) -> str:
     key = key_of(place)
     if chain == "answers" or not key:
         return key.decode(errors="replace").replace("\0", "\ufffd")
-    return f"{UUID(bytes=key[:16].ljust(16, bytes(1)))}/{int.from_bytes(key[16:], signed=True)}"
+    version = int.from_bytes(key[16:24], signed=True)
+    return f"{UUID(bytes=key[:16].ljust(16, bytes(1)))}/{version}"
 
 
 def key_named(chain: Chain, name: str) -> bytes:

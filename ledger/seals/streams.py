@@ -151,10 +151,10 @@ class Stream:
         """All entries up to and including `place`."""
         taken: list[Entry] = []
         while entries := await self.take(500):
-            within = [one for one in entries if place_of(one) <= place]
-            taken += within
-            if len(within) < len(entries):
-                self.put_back([one for one in entries if place_of(one) > place])
+            taken += [one for one in entries if place_of(one) <= place]
+            later = [one for one in entries if place_of(one) > place]
+            if later:
+                self.put_back(later)
                 break
         return taken
 

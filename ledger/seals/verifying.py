@@ -81,7 +81,7 @@ async def verify(
     stream = Stream(connection, chain, after.until, 2**62)
     async for block in _followed(connection, chain, seen, trusted):
         rows = await stream.take_packed(block.entries)
-        if rows and place_of(rows[-1]) == block.until:
+        if _in_order(rows, seen.head.until, block.until):
             seen.rows += len(rows)
         else:
             stream.put_back(rows)

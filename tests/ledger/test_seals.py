@@ -346,6 +346,69 @@ async def test_a_row_that_is_there_twice_is_named(
     assert any("more than once" in f.detail for f in findings)
 
 
+async def test_an_answer_that_is_sealed_twice_is_named_after_an_audit(
+    sealed: Sealed, tamper: Connection, chains: Chains
+) -> None:
+    since = Scope((await chains.audit()).heads)
+    fresh = Customer(sealed.victim.ledger, sealed.victim.clock)
+    await live(fresh)
+    await tamper.execute(
+        "ALTER TABLE ledger.idempotency_keys DROP CONSTRAINT idempotency_keys_pkey"
+    )
+    await tamper.execute(
+        "INSERT INTO ledger.idempotency_keys SELECT * FROM ledger.idempotency_keys"
+        " WHERE customer_id = $1", fresh.id,
+    )  # fmt: skip
+    await chains.seal()
+    findings = (await chains.audit(since)).findings
+    assert any("more than once" in f.detail for f in findings)
+
+
+async def test_a_version_below_zero_is_named(
+    sealed: Sealed, tamper: Connection, chains: Chains
+) -> None:
+    """Of the newest transaction, where a stream ends, and then in the midst of one."""
+    await tamper.execute(
+        "ALTER TABLE ledger.transactions DROP CONSTRAINT transactions_version_check"
+    )
+    for table in ("transactions", "postings"):
+        await tamper.execute(
+            f"UPDATE ledger.{table} SET version = -6 WHERE version = 6 AND customer_id = $1",
+            sealed.other.id,
+        )
+    named = {f.which for f in (await chains.audit()).findings if "block" in f.detail}
+    assert named == {f"{sealed.other.id}/6"}
+    await sealed.victim.give(1)
+    await chains.seal()
+    named = {f.which for f in (await chains.audit()).findings if "block" in f.detail}
+    assert named == {f"{sealed.other.id}/6", f"{sealed.other.id}/-6"}
+
+
+async def test_an_answer_without_a_key_is_named(
+    sealed: Sealed, tamper: Connection, chains: Chains
+) -> None:
+    for command in ("DROP CONSTRAINT idempotency_keys_pkey", "ALTER key DROP NOT NULL"):
+        await tamper.execute(f"ALTER TABLE ledger.idempotency_keys {command}")
+    await tamper.execute(
+        "UPDATE ledger.idempotency_keys SET key = NULL WHERE customer_id = $1", sealed.victim.id
+    )
+    assert {f.which for f in (await chains.audit()).findings} == {"", f"till-{sealed.victim.id}"}
+
+
+async def test_a_sealed_place_that_no_row_can_have_is_named(
+    sealed: Sealed, tamper: Connection, chains: Chains
+) -> None:
+    old = await block(tamper, "journal", 3)
+    assert old is not None
+    first, *others = split(old.entries)
+    longer = (40).to_bytes(4) + first[4:28] + b"\xff" * 16 + first[36:]
+    head = await head_at(tamper, "journal", 2)
+    await tamper.execute("DELETE FROM ledger.seals WHERE chain = 'journal' AND number = 3")
+    await insert(tamper, next_block(head, [longer, *others], old.sealed_at))
+    findings = (await chains.audit()).findings
+    assert [f.detail.rpartition(" ")[2] for f in findings] == ["inserted", "deleted"]
+
+
 async def test_without_a_secret_rows_are_compared_one_by_one(
     sealed: Sealed, tamper: Connection, chains: Chains, monkeypatch: pytest.MonkeyPatch
 ) -> None:
