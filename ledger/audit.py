@@ -180,6 +180,7 @@ async def _audit_customers(
 
 async def _audit_wholes(connection: Connection, report: Report) -> None:
     """What can only be seen of all rows together."""
+    await connection.execute(AS_USUAL)
     for check in WHOLES:
         if check is not SOURCES or not await connection.fetchval(SOURCES_SOUND):
             await _look_for(connection, check, report)

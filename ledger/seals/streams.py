@@ -50,14 +50,14 @@ ORDER BY a.xid, a.key COLLATE "C"
 """
 
 BY_INDEX: Final = """
-SELECT set_config(name, 'off', true) FROM unnest(ARRAY[
-    'enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_memoize',
-    'jit']) AS name
+SELECT set_config('jit', 'off', true), set_config(name, 'off', true) FROM unnest(ARRAY[
+    'enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_memoize'])
+AS name
 """
 """For a transaction that streams: left alone, the planner would sort all that is there."""
 
-AS_USUAL: Final = BY_INDEX.replace("'off'", "'on'").replace(", 'jit'", "")
-"""For what follows in the same transaction."""
+AS_USUAL: Final = BY_INDEX.replace("name, 'off'", "name, 'on'")
+"""For what else is read in the same transaction."""
 
 _OF_CUSTOMER: Final = "FROM ledger.{} WHERE customer_id = $1 ORDER BY customer_id, version"
 

@@ -13,10 +13,11 @@ import pytest
 from ledger import commands as c
 from ledger.audit import Scope
 from ledger.commands import Answer, Completion
+from ledger.screening import IN_ORDER
 from ledger.seals.model import Block, next_block, split
 from ledger.seals.sealing import HORIZON
 from ledger.seals.store import block, head_at, insert
-from ledger.seals.streams import Stream
+from ledger.seals.streams import AS_USUAL, BY_INDEX, Stream
 from ledger.seals.tally import Tally
 from ledger.seals.verifying import Trusted
 from ledger.service import Ledger
@@ -90,6 +91,22 @@ async def test_what_is_sealed_is_sealed_once(sealed: Sealed, chains: Chains) -> 
     assert (await chains.audit()).unsealed == {"journal": 1, "answers": 0}
     assert await chains.seal() == 1
     assert (await chains.audit()).findings == []
+
+
+async def test_how_a_stream_is_read_is_forgotten_after_it(chains: Chains) -> None:
+    """But nothing is compiled before and after it."""
+    planner = (
+        "SELECT array_agg(format('%s %s', name, setting) ORDER BY name) FROM pg_settings"
+        " WHERE name = 'jit' OR name LIKE 'enable%'"
+    )
+    connection = await chains.connect()
+    async with connection.transaction():
+        await connection.execute("SET LOCAL jit = off")
+        before = await connection.fetchval(planner)
+        for settings in (BY_INDEX, IN_ORDER, AS_USUAL):
+            await connection.execute(settings)
+        assert await connection.fetchval(planner) == before
+    await connection.close()
 
 
 async def test_an_empty_ledger_has_chains_without_blocks(chains: Chains) -> None:
