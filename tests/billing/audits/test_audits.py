@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, time, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -188,6 +189,23 @@ async def test_since_last_goes_on_from_the_last_clean_audit(house: House) -> Non
     await house.sql("UPDATE ledger.transactions SET author = 'x' WHERE customer_id = $1", other.id)
     (finding,) = (await house.auditor.run("since_last")).findings
     assert finding.which == f"{other.id}/1"
+
+
+async def test_no_audit_goes_on_where_a_chain_of_another_form_ended(house: House) -> None:
+    one = Customer(house.ledger, house.clock)
+    for _ in range(2):
+        await one.give(1)
+        await house.sealing.run()
+    await house.auditor.keep(await house.auditor.run())
+    begun_anew = import_module("migrations.versions.0020_rows_as_copied")
+    for statement in begun_anew.STATEMENTS:
+        await house.sql(statement)
+    await one.give(1)
+    await house.sealing.run()
+    report = await house.auditor.run("since_last")
+    assert (report.scope, report.clean, report.blocks) == ("whole", True, 1)
+    await house.auditor.keep(report)
+    assert (await house.auditor.run("since_last")).scope == "since_last"
 
 
 async def test_holds_nobody_closed_and_people_nobody_swept_are_warnings(house: House) -> None:
