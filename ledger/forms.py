@@ -33,6 +33,9 @@ class Names:
     def __init__(self) -> None:
         self._numbers: dict[Any, int] = {}
 
+    def __len__(self) -> int:
+        return len(self._numbers)
+
     def number(self, value: object) -> int:
         return self._numbers.setdefault(value, len(self._numbers))
 
@@ -41,16 +44,19 @@ class Names:
 
 
 class Meanings:
-    """Forms of a table, by their bytes: numbers from 1 on, and what each of them means, in
-    integers. 0 is the form of whatever means nothing; forms that mean the same are one."""
+    """Forms of a table, by their bytes: the numbers, from 1 on, of what they mean, in integers. 0
+    is the number of whatever means nothing."""
 
     def __init__(self, width: int) -> None:
         self.known: dict[bytes, int] = {}
-        self._meanings: dict[tuple[int, ...], int] = {(-1,) * width: 0}
+        self._meanings = Names()
         self._table: Integers = np.zeros((1, width), np.int64)
 
+    def __len__(self) -> int:
+        return len(self.known)
+
     def learn(self, meaning: tuple[int, ...], form: bytes | None) -> int:
-        number = self._meanings.setdefault(meaning, len(self._meanings))
+        number = self._meanings.number(meaning) + 1
         if form is not None:
             self.known[form] = number
         return number
@@ -70,9 +76,8 @@ class Meanings:
 
     def of(self, numbers: Integers) -> Integers:
         """What they mean: a row for each integer."""
-        if len(self._table) != len(self._meanings):
-            self._table = np.array(list(self._meanings))
-            self._table[0] = 0
+        if len(self._table) <= len(self._meanings):
+            self._table = np.array([self._table[0], *self._meanings.values()])
         return self._table[numbers].T
 
 
@@ -88,8 +93,7 @@ class Forms:
 
     def make_room(self) -> None:
         """Between two pages: forget all of it when it is much."""
-        tables = self._transactions, self._postings, self._lots
-        if max(len(one.known) for one in tables) > _MOST:
+        if max(map(len, (self._transactions, self._postings, self._lots))) > _MOST:
             self._clear()
 
     def of_transactions(
