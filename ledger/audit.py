@@ -14,7 +14,7 @@ from msgspec import Struct
 from ledger.closer import CHUNK, look_closely
 from ledger.findings import Finding
 from ledger.load import Connection
-from ledger.screening import IN_ORDER, Screened, See, Stretch, screen, stretches
+from ledger.screening import IN_ORDER, See, Stretch, screen, stretches
 from ledger.seals import store as seals
 from ledger.seals.comparing import Comparison
 from ledger.seals.model import CHAINS, Chain, Head, beginning, commit_of
@@ -170,8 +170,10 @@ async def _audit_customers(
         report.customers += seen.customers
         report.transactions += seen.transactions
         report.postings += seen.postings
-        if (seen.suspects or seen.strangers) and len(report.findings) < MAX_FINDINGS:
-            report.findings += await look_closely(connection, seen)
+        for at in range(0, max(len(seen.suspects), len(seen.strangers)), CHUNK):
+            if len(report.findings) < MAX_FINDINGS:
+                closer = seen.suspects[at : at + CHUNK], seen.strangers[at : at + CHUNK]
+                report.findings += await look_closely(connection, *closer)
         tell("customers", report.customers)
         if see is not None:
             tell("journal", report.transactions)
@@ -203,7 +205,7 @@ async def _audit_one(connection: Connection, customer_id: UUID, report: Report) 
     for counts in await connection.fetch(_OF_ONE, customer_id):
         report.customers, report.transactions, report.postings = counts
     if report.customers:
-        report.findings += await look_closely(connection, Screened(suspects=[customer_id]))
+        report.findings += await look_closely(connection, [customer_id])
     entries = await customer_entries(connection, customer_id)
     report.unsealed["journal"], findings = await verify_rows(connection, "journal", entries)
     report.findings += findings

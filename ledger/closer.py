@@ -19,12 +19,12 @@ from ledger.flows import FLOWS, MAY_HOLD, OF_LOT
 from ledger.load import Connection, balance_state, read_hold, read_lot
 from ledger.model import Hold, Lot, Posting, Transaction
 from ledger.reads import TRANSACTION_COLUMNS, read_transactions
-from ledger.screening import Screened
 from ledger.sql import HOLD_COLUMNS, LOT_COLUMNS, POSTING_COLUMNS
 from ledger.state import CustomerState, Impossible
 from ledger.wholes import OF_CUSTOMERS, OF_STRANGERS, Check
 
 CHUNK: Final = 500
+"""Customers looked at closely at a time."""
 _FLOWS: Final = frozenset(FLOWS)
 _UNREADABLE: Final = (TypeError, ValueError, KeyError, ArithmeticError)
 """What comes of values that no ledger has: null, infinity, dates beyond all calendars."""
@@ -62,12 +62,14 @@ class Customer(Struct):
     unreadable: list[Finding] = []
 
 
-async def look_closely(connection: Connection, seen: Screened) -> list[Finding]:
-    """What is wrong with suspects and strangers."""
-    customers = await read_some(connection, seen.suspects)
+async def look_closely(
+    connection: Connection, suspects: list[UUID], strangers: Sequence[UUID] = ()
+) -> list[Finding]:
+    """What is wrong with some suspects and strangers."""
+    customers = await read_some(connection, suspects)
     findings = [one for customer in customers for one in check(customer)]
-    findings += await _ask(connection, OF_CUSTOMERS, seen.suspects)
-    return findings + await _ask(connection, OF_STRANGERS, seen.strangers)
+    findings += await _ask(connection, OF_CUSTOMERS, suspects)
+    return findings + await _ask(connection, OF_STRANGERS, strangers)
 
 
 async def _ask(

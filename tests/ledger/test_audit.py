@@ -380,6 +380,20 @@ async def test_connections_share_customers_who_are_all_seen_once(
     assert (await assert_clean(database)).customers == len(life.victims) + 1
 
 
+async def test_an_audit_ends_its_list_where_nobody_reads_on(
+    ledger: Ledger, clock: Clock, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many customers one page has: they are looked at closely some at a time."""
+    for _ in range(9):
+        await Customer(ledger, clock).give(1)
+    owner = await asyncpg.connect(database.owner_url)
+    await owner.execute("DELETE FROM ledger.balances")
+    monkeypatch.setattr("ledger.audit.MAX_FINDINGS", 3)
+    monkeypatch.setattr("ledger.audit.CHUNK", 2)
+    assert len((await audit(owner)).findings) == 4
+    await owner.close()
+
+
 async def test_an_audit_whose_connection_is_lost_says_so(
     life: Life, database: TestDatabase
 ) -> None:
