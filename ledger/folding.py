@@ -34,7 +34,6 @@ from ledger.state import hold_end
 _AMOUNT, _AVAILABLE, _DEFERRED, _HELD, _REVOKED = map(
     LOT_SUMS.index, ("amount", "available", "deferred", "held", "revoked")
 )
-_DEBT: Final = SUMS.index("debt")
 
 LOT_FIELDS: Final = (
     *("l.customer_id", "l.id", *(f"l.{name}" for name in LOT_SUMS), "l.active_from"),
@@ -165,7 +164,7 @@ class Page:
         self._blame(whose, rows["seq"] != _positions(counts))
         for time in ("occurred_at", "recorded_at"):
             self._blame(whose, rows[time] != history[time][transaction])
-        self._add_up(history, whose, SUM_CHANGES[:, effects] * amount)
+        self._add_up(history, whose, effects, amount)
         yield
         folded = _Lots(rows, whose, effects, terms, told)
         yield
@@ -193,17 +192,19 @@ class Page:
         self._blame(of, known == 0)
         return kinds, places, special
 
-    def _add_up(self, history: Columns, whose: Integers, changes: Integers) -> None:
+    def _add_up(
+        self, history: Columns, whose: Integers, effects: Integers, amount: Integers
+    ) -> None:
         """The sums after each transaction, and the debt after each posting."""
         ends = np.cumsum(self._counts)
-        totals = np.zeros((len(SUMS), changes.shape[1] + 1), np.int64)
-        np.cumsum(changes, axis=1, out=totals[:, 1:])
-        first = _firsts(self._of)
-        before = totals[:, (ends - self._counts)[first]]
-        after = history.many(SUMS)
-        self._blame(self._of, (totals[:, ends] - before[:, self._of] != after).any(axis=0))
-        # Nor is a debt below zero between two postings.
-        self._blame(whose, totals[_DEBT, 1:] - before[_DEBT, whose] < 0)
+        starts = (ends - self._counts)[_firsts(self._of)]
+        totals = np.zeros(len(amount) + 1, np.int64)
+        for name, change in zip(SUMS, SUM_CHANGES, strict=True):
+            np.cumsum(change[effects] * amount, out=totals[1:])
+            before = totals[starts]
+            self._blame(self._of, totals[ends] - before[self._of] != history[name])
+            if name == "debt":
+                self._blame(whose, totals[1:] - before[whose] < 0)
 
     def _compare_lots(self, folded: _Lots, occurred_at: Integers) -> None:
         """The lots that histories lead to, beside those that are there."""
@@ -355,16 +356,23 @@ class _Lots:
         self.sums: Integers = np.zeros((len(LOT_SUMS), len(first)), np.int64)
 
     def add_up(self, effects: Integers, amount: Integers) -> None:
-        """The sums of the lots, posting by posting."""
+        """The sums of the lots, posting by posting; one after the other, for the sake of memory."""
         order, starts = self._order, self._starts
-        moves = effects[order]
-        totals = np.zeros((len(LOT_SUMS), len(order) + 1), np.int64)
-        np.cumsum(LOT_CHANGES[:, moves] * amount[order], axis=1, out=totals[:, 1:])
-        running = totals[:, 1:] - totals[:, starts][:, self._each]
-        fault = (running < 0).any(axis=0)
-        fault |= REVOKES[moves] & (running[_REVOKED] > running[_AMOUNT])
+        moves, amount = effects[order], amount[order]
+        ends = np.append(starts[1:], len(order))[: len(starts)] - 1
+        fault = np.zeros(len(order), bool)
+        totals = np.zeros(len(order) + 1, np.int64)
+        given = totals[1:]
+        for which, change in enumerate(LOT_CHANGES):
+            np.cumsum(change[moves] * amount, out=totals[1:])
+            running = totals[1:] - totals[starts][self._each]
+            fault |= running < 0
+            self.sums[which] = running[ends]
+            if which == _AMOUNT:
+                given = running
+            elif which == _REVOKED:
+                fault |= REVOKES[moves] & (running > given)
         self.wrong[order] |= fault
-        self.sums = running[:, np.append(starts[1:], len(order))[: len(starts)] - 1]
 
     def due(self, customers: int) -> Integers:
         """When each customer's lots change next by time alone."""
