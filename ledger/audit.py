@@ -22,7 +22,7 @@ from ledger.seals.streams import AS_USUAL, customer_entries
 from ledger.seals.verifying import Trusted, Verified, verify, verify_rows
 from ledger.sharing import Job, share
 from ledger.walls import broken_walls
-from ledger.wholes import ORPHANS, POSTINGS, SOURCES, SOURCES_SOUND, WHOLES, Check
+from ledger.wholes import of_all_rows, orphans
 
 _TOUCHED = """
 SELECT DISTINCT customer_id FROM ledger.transactions
@@ -116,7 +116,8 @@ async def _audit_all(
         await _audit_chain(connection, "answers", beginning("answers"), trusted, report, tell)
 
     async def of_wholes(connection: Connection) -> None:
-        await _audit_wholes(connection, report)
+        await connection.execute(AS_USUAL)
+        report.findings += await of_all_rows(connection)
 
     def of_customers(whom: Stretch) -> Job:
         return lambda connection: _audit_customers(connection, report, tell, whom, journal.see)
@@ -128,7 +129,7 @@ async def _audit_all(
         _add(report, journal.seen)
     else:
         await _audit_chain(connection, "journal", beginning("journal"), trusted, report, tell)
-    await _audit_orphans(connection, report)
+    report.findings += await orphans(connection, report.postings)
 
 
 async def _audit_chain(
@@ -178,26 +179,6 @@ async def _audit_customers(
         if see is not None:
             tell("journal", report.transactions)
     await connection.execute(AS_USUAL)
-
-
-async def _audit_wholes(connection: Connection, report: Report) -> None:
-    """What can only be seen of all rows together."""
-    await connection.execute(AS_USUAL)
-    for check in WHOLES:
-        if check is not SOURCES or not await connection.fetchval(SOURCES_SOUND):
-            await _look_for(connection, check, report)
-
-
-async def _audit_orphans(connection: Connection, report: Report) -> None:
-    """Postings without a transaction, when there are more of them than were seen."""
-    if await connection.fetchval(POSTINGS) != report.postings:
-        await _look_for(connection, ORPHANS, report)
-
-
-async def _look_for(connection: Connection, check: Check, report: Report) -> None:
-    what, detail, query = check
-    for row in await connection.fetch(f"{query} LIMIT 100"):
-        report.findings.append(Finding(what, row[0], row[1], detail))
 
 
 async def _audit_one(connection: Connection, customer_id: UUID, report: Report) -> None:

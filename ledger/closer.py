@@ -21,7 +21,7 @@ from ledger.model import Hold, Lot, Posting, Transaction
 from ledger.reads import TRANSACTION_COLUMNS, read_transactions
 from ledger.sql import HOLD_COLUMNS, LOT_COLUMNS, POSTING_COLUMNS
 from ledger.state import CustomerState, Impossible
-from ledger.wholes import OF_CUSTOMERS, OF_STRANGERS, Check
+from ledger.wholes import OF_CUSTOMERS, OF_STRANGERS, ask
 
 CHUNK: Final = 500
 """Customers looked at closely at a time."""
@@ -68,19 +68,8 @@ async def look_closely(
     """What is wrong with some suspects and strangers."""
     customers = await read_some(connection, suspects)
     findings = [one for customer in customers for one in check(customer)]
-    findings += await _ask(connection, OF_CUSTOMERS, suspects)
-    return findings + await _ask(connection, OF_STRANGERS, strangers)
-
-
-async def _ask(
-    connection: Connection, checks: Sequence[Check], ids: Sequence[UUID]
-) -> list[Finding]:
-    return [
-        Finding(what, row[0], row[1], detail)
-        for what, detail, query in checks
-        if ids
-        for row in await connection.fetch(query, ids)
-    ]
+    findings += await ask(connection, OF_CUSTOMERS, suspects)
+    return findings + await ask(connection, OF_STRANGERS, strangers)
 
 
 async def read_customers(connection: Connection) -> AsyncIterator[Customer]:

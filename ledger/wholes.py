@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
+from uuid import UUID
+
+from ledger.findings import Finding
+from ledger.load import Connection
 
 Check = tuple[str, str, str]
 
@@ -63,8 +68,8 @@ OF_STRANGERS: Final[tuple[Check, ...]] = (
 )
 """Of customers `$1`, who have no transactions."""
 
-POSTINGS: Final = "SELECT count(*) FROM ledger.postings"
-ORPHANS: Final[Check] = (
+_POSTINGS: Final = "SELECT count(*) FROM ledger.postings"
+_ORPHANS: Final[Check] = (
     "posting",
     "has no transaction",
     """SELECT customer_id, format('version %s, seq %s', version, seq)
@@ -73,7 +78,7 @@ ORPHANS: Final[Check] = (
 )
 """Asked for when there are more postings than were found with their transactions."""
 
-SOURCES_SOUND: Final = """
+_SOURCES_SOUND: Final = """
 SELECT count(*) = (SELECT count(*) FROM ledger.sources)
        AND count(*) FILTER (WHERE t.source = s.source)
            = (SELECT count(source) FROM ledger.transactions)
@@ -82,7 +87,7 @@ JOIN ledger.transactions t ON t.id = s.transaction_id AND t.customer_id = s.cust
 """
 """Counts that say, at less cost, that nothing is wrong with sources; those that are taken twice are
 a check of their own."""
-SOURCES: Final[Check] = (
+_SOURCES: Final[Check] = (
     "source",
     "is not that of its transaction",
     """SELECT t.customer_id, t.source FROM ledger.transactions t
@@ -97,8 +102,8 @@ SOURCES: Final[Check] = (
            WHERE t.id = s.transaction_id AND t.customer_id = s.customer_id)""",
 )
 
-WHOLES: Final[tuple[Check, ...]] = (
-    SOURCES,
+_WHOLES: Final[tuple[Check, ...]] = (
+    _SOURCES,
     (
         "transfer",
         "took other points than it brought",
@@ -121,3 +126,37 @@ WHOLES: Final[tuple[Check, ...]] = (
     ),
 )
 """Of all rows together."""
+
+
+async def ask(
+    connection: Connection, checks: Sequence[Check], ids: Sequence[UUID]
+) -> list[Finding]:
+    """What checks of customers find with these."""
+    return [
+        Finding(what, row[0], row[1], detail)
+        for what, detail, query in checks
+        if ids
+        for row in await connection.fetch(query, ids)
+    ]
+
+
+async def of_all_rows(connection: Connection) -> list[Finding]:
+    """What can only be seen of all rows together."""
+    findings: list[Finding] = []
+    for check in _WHOLES:
+        if check is not _SOURCES or not await connection.fetchval(_SOURCES_SOUND):
+            findings += await _look_for(connection, check)
+    return findings
+
+
+async def orphans(connection: Connection, seen: int) -> list[Finding]:
+    """Postings without a transaction, when there are more of them than were seen."""
+    if await connection.fetchval(_POSTINGS) == seen:
+        return []
+    return await _look_for(connection, _ORPHANS)
+
+
+async def _look_for(connection: Connection, check: Check) -> list[Finding]:
+    what, detail, query = check
+    rows = await connection.fetch(f"{query} LIMIT 100")
+    return [Finding(what, row[0], row[1], detail) for row in rows]

@@ -86,11 +86,6 @@ def key_named(chain: Chain, name: str) -> bytes:
     return UUID(customer).bytes + _integer(int(version))
 
 
-def entry(place: Place, content: bytes) -> Entry:
-    """A row in a block, by its bytes."""
-    return KEY_LENGTH.pack(len(place)) + place + sha256(content).digest()
-
-
 def split(packed: bytes) -> list[Entry]:
     """The entries of a block. Raises Unreadable."""
     size = KEY_LENGTH.size + _JOURNAL_PLACE + DIGEST_BYTES

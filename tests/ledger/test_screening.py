@@ -70,10 +70,8 @@ async def found(connection: Connection, customers: Sequence[UUID]) -> list[Findi
     with_history = {row[0] for row in rows}
     return await look_closely(
         connection,
-        Screened(
-            suspects=[one for one in customers if one in with_history],
-            strangers=[one for one in customers if one not in with_history],
-        ),
+        [one for one in customers if one in with_history],
+        [one for one in customers if one not in with_history],
     )
 
 
