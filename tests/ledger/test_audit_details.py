@@ -71,6 +71,32 @@ async def test_the_audit_names_what_moves_no_sum(
     assert (await audited(database)).findings
 
 
+@pytest.mark.parametrize(
+    ("table", "wall", "change", "detail"),
+    [
+        ("transactions", "DROP CONSTRAINT transactions_kind_check", "kind = 'x'", "x is no kind"),
+        ("transactions", "ALTER xid DROP NOT NULL", "xid = NULL", "still to come"),
+        ("postings", "ALTER amount DROP NOT NULL", "amount = NULL", "without an amount"),
+    ],
+)
+async def test_the_audit_names_what_no_ledger_has(
+    ledger: Ledger,
+    clock: Clock,
+    database: TestDatabase,
+    tamper: Connection,
+    table: str,
+    wall: str,
+    change: str,
+    detail: str,
+) -> None:
+    one = Customer(ledger, clock)
+    for _ in range(3):
+        await one.give(1)
+    await tamper.execute(f"ALTER TABLE ledger.{table} {wall}")
+    await tamper.execute(f"UPDATE ledger.{table} SET {change} WHERE version = 2")
+    assert any(detail in f.detail for f in (await audited(database)).findings)
+
+
 async def test_a_debt_that_is_below_zero_for_a_moment_is_named(
     ledger: Ledger, clock: Clock, database: TestDatabase, tamper: Connection
 ) -> None:
