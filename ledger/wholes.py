@@ -105,6 +105,17 @@ _SOURCES: Final[Check] = (
 _WHOLES: Final[tuple[Check, ...]] = (
     _SOURCES,
     (
+        "transaction",
+        "has no customer or no version, so that it stands in no history",
+        """SELECT customer_id, id::text FROM ledger.transactions
+           WHERE customer_id IS NULL OR version IS NULL""",
+    ),
+    (
+        "answer",
+        "has no key",
+        "SELECT customer_id, '' FROM ledger.idempotency_keys WHERE key IS NULL",
+    ),
+    (
         "transfer",
         "took other points than it brought",
         """SELECT min(t.customer_id::text)::uuid, t.operation_id::text

@@ -76,7 +76,13 @@ async def test_the_audit_names_what_moves_no_sum(
     [
         ("transactions", "DROP CONSTRAINT transactions_kind_check", "kind = 'x'", "x is no kind"),
         ("transactions", "ALTER xid DROP NOT NULL", "xid = NULL", "still to come"),
-        ("postings", "ALTER amount DROP NOT NULL", "amount = NULL", "without an amount"),
+        (
+            "transactions",
+            "DROP CONSTRAINT transactions_pkey, ALTER version DROP NOT NULL",
+            "version = NULL",
+            "no history",
+        ),
+        ("postings", "ALTER amount DROP NOT NULL", "amount = NULL", "no ledger has"),
     ],
 )
 async def test_the_audit_names_what_no_ledger_has(
