@@ -63,6 +63,8 @@ _OF_CUSTOMER: Final = "FROM ledger.{} WHERE customer_id = $1 ORDER BY customer_i
 
 _PAGE: Final = 4000
 """Rows read at a time."""
+_FIRST, _BYTES = 250, 8_000_000
+"""Answers have no bound of their own: so many are read first, then as many as come to that."""
 _MOST: Final = 100_000
 """Postings read at a time, but for those of one transaction."""
 _AT_ONCE: Final = 200
@@ -96,6 +98,7 @@ class Stream:
         self._after = after
         self._until = until
         self._page = page
+        self._answers = min(page, _FIRST)
         self._read_ahead = ahead
         self._coming: asyncio.Future[Rows] | None = None
         self._begun = False
@@ -177,8 +180,10 @@ class Stream:
         """The next page. It begins after the last one, whether that has become entries or not."""
         arguments = arguments_of(self._chain, self._after, self._until)
         if self._chain == "answers":
-            source = f"{_ANSWERS} LIMIT {self._page}"
+            source = f"{_ANSWERS} LIMIT {self._answers}"
             answers = await raw_rows(self._connection, ANSWER_FIELDS, source, *arguments)
+            as_many = self._answers * _BYTES // max(sum(map(len, answers)), 1)
+            self._answers = max(1, min(as_many, 2 * self._answers, self._page))
             rows: Rows = (answers, []), []
         else:
             rows = await self._fetch_journal(arguments)

@@ -13,7 +13,9 @@ import pytest
 from ledger import commands as c
 from ledger.audit import Scope
 from ledger.commands import Answer, Completion
+from ledger.raw import raw_rows
 from ledger.screening import IN_ORDER
+from ledger.seals import streams
 from ledger.seals.model import Block, next_block, split
 from ledger.seals.sealing import HORIZON
 from ledger.seals.store import block, head_at, insert
@@ -91,6 +93,35 @@ async def test_what_is_sealed_is_sealed_once(sealed: Sealed, chains: Chains) -> 
     assert (await chains.audit()).unsealed == {"journal": 1, "answers": 0}
     assert await chains.seal() == 1
     assert (await chains.audit()).findings == []
+
+
+async def test_pages_of_large_answers_are_small(
+    chains: Chains, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers have no bound of their own, what is read of them at a time has."""
+    connection = await asyncpg.connect(database.superuser_url)
+    await connection.execute(
+        """INSERT INTO ledger.idempotency_keys (key, fingerprint, status, answer, recorded_at)
+           SELECT n, '', 201, convert_to(repeat(n::text, 400), 'UTF8'), now()
+           FROM generate_series(100, 250) AS n"""
+    )
+    await connection.close()
+    pages: list[int] = []
+
+    async def read(*args: Any) -> list[bytes]:
+        rows = await raw_rows(*args)
+        pages.append(sum(map(len, rows)))
+        return rows
+
+    monkeypatch.setattr(streams, "raw_rows", read)
+    monkeypatch.setattr(streams, "_FIRST", 10)
+    monkeypatch.setattr(streams, "_BYTES", 4000)
+    assert await chains.seal() == 151
+    assert (await chains.audit()).findings == []
+    assert max(pages[:1]) > 12_000, "the first ten"
+    assert max(pages[1:]) < 15_000, "the first ten, read by the audit"
+    assert sum(page > 5000 for page in pages) == 2
+    assert sum(pages) > 2 * 151 * 1200
 
 
 async def test_how_a_stream_is_read_is_forgotten_after_it(chains: Chains) -> None:
