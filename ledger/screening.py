@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Sequence
+from operator import itemgetter
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -41,6 +42,8 @@ _PAGE: Final = 8000
 """Transactions read at a time, but for those of one customer."""
 _MOST: Final = 200_000
 """Postings read at a time, but for those of one customer."""
+_WHOSE: Final = slice(4, 20)
+"""The customer in the bytes of a posting."""
 MAX_STRANGERS: Final = 1000
 
 IN_ORDER: Final = """
@@ -140,44 +143,50 @@ class _Whom(NamedTuple):
     def up_to(self, last: UUID) -> _Whom:
         return _Whom(Stretch(self.stretch.first, last), self.listed)
 
+    def before(self, customer: bytes) -> _Whom:
+        return self.up_to(UUID(int=UUID(bytes=customer).int - 1))
+
     def after(self, last: UUID) -> _Whom | None:
         if last >= self.stretch.last:
             return None
         return _Whom(Stretch(UUID(int=last.int + 1), self.stretch.last), self.listed)
 
 
-async def _histories(
-    connection: Connection, whom: _Whom
-) -> tuple[Halves, list[bytes], _Whom, _Whom | None]:
-    """Whole histories, as many as a page takes, but one at least: transactions and postings; whose
-    they are, and who is left."""
-    most = _PAGE
-    while True:
-        query, *arguments = whom.asked(_TRANSACTIONS)
-        transactions = await raw_halves(
-            connection, TRANSACTION_FIELDS, f"{query} LIMIT {most}", *arguments
-        )
-        some, alone = whom, False
-        heads, rests = transactions
-        if len(heads) == most:
-            first, last = (UUID(bytes=customer_of(heads[at])) for at in (0, -1))
-            alone = first == last
-            if alone:
-                some = whom.up_to(first)
-                transactions = await raw_halves(
-                    connection, TRANSACTION_FIELDS, *some.asked(_TRANSACTIONS)
-                )
-            else:
-                some = whom.up_to(UUID(int=last.int - 1))
-                whole = bisect_left(heads, last.bytes, key=customer_of)
-                transactions = heads[:whole], rests[:whole]
-        query, *arguments = some.asked(_POSTINGS)
-        if not alone:
-            query += f" LIMIT {_MOST + 1}"
-        postings = await raw_rows(connection, POSTING_FIELDS, query, *arguments)
-        if alone or len(postings) <= _MOST or most == 1:
-            return transactions, postings, some, whom.after(some.stretch.last)
-        most //= 2
+Histories = tuple[Halves, list[bytes], _Whom, _Whom | None]
+"""Transactions and postings; whose they are, and who is left."""
+
+
+async def _histories(connection: Connection, whom: _Whom) -> Histories:
+    """Whole histories, as many as a page takes, but one at least."""
+    query, *arguments = whom.asked(_TRANSACTIONS)
+    heads, rests = await raw_halves(
+        connection, TRANSACTION_FIELDS, f"{query} LIMIT {_PAGE}", *arguments
+    )
+    some = whom
+    if len(heads) == _PAGE:
+        last = customer_of(heads[-1])
+        whole = bisect_left(heads, last, key=customer_of)
+        if not whole:
+            return await _history(connection, whom, last)
+        some, heads, rests = whom.before(last), heads[:whole], rests[:whole]
+    query, *arguments = some.asked(_POSTINGS)
+    postings = await raw_rows(connection, POSTING_FIELDS, f"{query} LIMIT {_MOST + 1}", *arguments)
+    if len(postings) > _MOST and heads:
+        last = postings[-1][_WHOSE]
+        whole = bisect_left(heads, last, key=customer_of)
+        if not whole:
+            return await _history(connection, whom, customer_of(heads[0]))
+        some, heads, rests = whom.before(last), heads[:whole], rests[:whole]
+        del postings[bisect_left(postings, last, key=itemgetter(_WHOSE)) :]
+    return (heads, rests), postings, some, whom.after(some.stretch.last)
+
+
+async def _history(connection: Connection, whom: _Whom, customer: bytes) -> Histories:
+    """All of the first customer's, however much that is."""
+    some = whom.up_to(UUID(bytes=customer))
+    transactions = await raw_halves(connection, TRANSACTION_FIELDS, *some.asked(_TRANSACTIONS))
+    postings = await raw_rows(connection, POSTING_FIELDS, *some.asked(_POSTINGS))
+    return transactions, postings, some, whom.after(some.stretch.last)
 
 
 async def _holds(connection: Connection, whom: _Whom) -> dict[bytes, dict[bytes, Hold]]:

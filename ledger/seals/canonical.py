@@ -43,7 +43,7 @@ begins a chain of a new name: old digests are of these."""
 
 COMMIT, CUSTOMER, VERSION = slice(4, 12), slice(16, 32), slice(36, 44)
 """In the bytes of a transaction."""
-_OF_TRANSACTION, _OF_POSTING = slice(16, 44), slice(4, 32)
+_OF_TRANSACTION, OF_POSTING = slice(16, 44), slice(4, 32)
 """Where both have their customer and version, with what stands between."""
 
 TRANSACTION_KEY: Final = Layout(("xid", "q"), ("customer", "u"), ("version", "q"))
@@ -81,7 +81,7 @@ def spans_by_bytes(heads: Sequence[bytes], postings: Sequence[bytes]) -> Spans:
     """As `spans`, whatever the rows are."""
     places: dict[bytes, tuple[int, int]] = {}
     for at, row in enumerate(postings):
-        key = row[_OF_POSTING]
+        key = row[OF_POSTING]
         start, end = places.get(key, (at, at))
         if end == at:
             places[key] = start, at + 1

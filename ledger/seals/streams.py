@@ -16,6 +16,7 @@ from ledger.load import Connection
 from ledger.raw import Halves, breathe, raw_halves, raw_rows
 from ledger.seals.canonical import (
     ANSWER_FIELDS,
+    OF_POSTING,
     POSTING_FIELDS,
     POSTING_KEY,
     TRANSACTION_FIELDS,
@@ -202,7 +203,8 @@ class Stream:
             found = await raw_rows(self._connection, POSTING_FIELDS, postings, *arguments)
             if count == 1 or len(found) <= _MOST:
                 return (heads[:count], rests[:count]), found
-            count //= 2
+            # As many as these are of, but the last one, which may be cut off.
+            count = max(1, min(count - 1, len({row[OF_POSTING] for row in found}) - 1))
         return ([], []), []
 
 
