@@ -75,7 +75,13 @@ async def _pieces(
 
     asked = _ARGUMENT.sub(lambda found: _literal(arguments[int(found[1]) - 1]), source)
     query = f"SELECT {', '.join(columns)} {asked}"
-    await connection.copy_from_query(query, output=take, format="binary")
+    copying = asyncio.ensure_future(connection.copy_from_query(query, output=take, format="binary"))
+    try:
+        await asyncio.shield(copying)
+    except asyncio.CancelledError:
+        # A COPY that is cut off leaves a connection that cannot even roll back: let it end.
+        await asyncio.gather(copying, return_exceptions=True)
+        raise
     return [*pieces[1:], cut_off[: -len(_TRAILER)]] if pieces else []
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from ledger import screening
 from ledger.audit import audit
+from ledger.raw import raw_rows
 from ledger.seals.sealing import seal
 from ledger.seals.streams import Stream
 from ledger.service import Ledger
@@ -79,7 +80,7 @@ async def test_a_cancelled_audit_leaves_its_connections_as_they_were(
 ) -> None:
     connections = [await chains.connect() for _ in range(3)]
     begun = asyncio.Event()
-    for pause in (0, 1, 2, 4, 8, 16):
+    for pause in range(12):
         begun.clear()
         task = asyncio.ensure_future(
             audit(connections[0], lambda stage, done: begun.set(), beside=connections[1:])
@@ -96,6 +97,25 @@ async def test_a_cancelled_audit_leaves_its_connections_as_they_were(
     assert (await audit(connections[0], beside=connections[1:])).findings == []
     for one in connections:
         await one.close()
+
+
+@pytest.mark.parametrize("after_s", [0.005, 0.02, 0.05])
+async def test_a_cancelled_copy_leaves_its_connection_as_it_was(
+    chains: Chains, after_s: float
+) -> None:
+    """… and is told as what it is: a command that is interrupted says so, too."""
+    connection = await chains.connect()
+
+    async def read() -> None:
+        async with connection.transaction():
+            many = "FROM generate_series(1, $1) n"
+            await raw_rows(connection, ["n", "repeat('x', 99)"], many, 10**5)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(read(), after_s)
+    assert not connection.is_in_transaction()
+    assert await connection.fetchval("SELECT 1") == 1
+    await connection.close()
 
 
 async def test_a_cancelled_sealer_is_followed_by_another(
