@@ -114,8 +114,9 @@ class Page:
         """How many of them have a transaction."""
         self._numbers = {customer: number for number, customer in enumerate(self.customers)}
         self._wrong = np.full(len(self.customers), not self._readable)
-        within = np.repeat(starts, self._counts) + _positions(self._counts) - 1
-        if not np.array_equal(within, np.arange(len(postings))):
+        if not np.array_equal(np.append(starts, len(postings)), np.append(0, ends)):
+            # Some have no transaction, or some transactions have none.
+            within = np.repeat(starts, self._counts) + _positions(self._counts) - 1
             self.postings = len(np.unique(within))
             if self._readable:
                 self._pass_over(within)
