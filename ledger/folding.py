@@ -16,24 +16,21 @@ import numpy as np
 from ledger.flows import TRANSACTION_KINDS
 from ledger.forms import (
     ALLOWED,
-    LOT_CHANGES,
     LOT_SUMS,
     OF_HOLD,
-    REVOKES,
     SUM_CHANGES,
     SUMS,
     TOLD_OF_LOT,
     Forms,
     Special,
 )
-from ledger.layout import Columns, Integers, Layout, Mask, Words, changes
+from ledger.layout import Columns, Integers, Layout, Mask, changes
+from ledger.lots import MOST_CUSTOMERS, NEVER, FoldedLots, keys_of
 from ledger.raw import Halves
 from ledger.seals.canonical import CUSTOMER, customer_of, spans, spans_by_bytes
 from ledger.state import hold_end
 
-_AMOUNT, _AVAILABLE, _DEFERRED, _HELD, _REVOKED = map(
-    LOT_SUMS.index, ("amount", "available", "deferred", "held", "revoked")
-)
+_AVAILABLE, _DEFERRED, _HELD = map(LOT_SUMS.index, ("available", "deferred", "held"))
 
 LOT_FIELDS: Final = (
     *("l.customer_id", "l.id", *(f"l.{name}" for name in LOT_SUMS), "l.active_from"),
@@ -65,11 +62,7 @@ _BALANCE: Final = Layout(
 _ID, _LOT_ID, _WHOSE = slice(48, 64), slice(56, 72), slice(4, 20)
 """In the bytes of a transaction its id, of a posting its lot, of rows beside their customer."""
 
-_CUSTOMER_BITS, _LOW_BITS = np.uint64(48), np.uint64(2**48 - 1)
-_MOST_CUSTOMERS: Final = 2**16
-_NEVER: Final = 2**63 - 1
-"""When nothing is due. It is infinity to PostgreSQL, which no time of a ledger is."""
-_INFINITE: Final = _NEVER.to_bytes(8)
+_INFINITE: Final = NEVER.to_bytes(8)
 
 Hold = list[Any]
 """Its status, until when (bytes), lots, amounts, captured, channel, store."""
@@ -150,7 +143,7 @@ class Page:
         self._wrong[whose[where]] = True
 
     def _fold(self) -> Iterator[None]:
-        if len(self.customers) > _MOST_CUSTOMERS:
+        if len(self.customers) > MOST_CUSTOMERS:
             raise ValueError("too many customers")
         of, counts, history, rows = self._of, self._counts, self._history, self._moves
         kinds, places, special = self._follow(history)
@@ -167,7 +160,7 @@ class Page:
             self._blame(whose, rows[time] != history[time][transaction])
         self._add_up(history, whose, effects, amount)
         yield
-        folded = _Lots(rows, whose, effects, terms, told)
+        folded = FoldedLots(rows, whose, terms, told)
         yield
         folded.add_up(effects, amount)
         self._blame(whose, folded.wrong)
@@ -207,7 +200,7 @@ class Page:
             if name == "debt":
                 self._blame(whose, totals[1:] - before[whose] < 0)
 
-    def _compare_lots(self, folded: _Lots, occurred_at: Integers) -> None:
+    def _compare_lots(self, folded: FoldedLots, occurred_at: Integers) -> None:
         """The lots that histories lead to, beside those that are there."""
         lots, owner = self._lots, self._lot_owners
         if (owner < 0).any():
@@ -220,7 +213,7 @@ class Page:
         as_many = np.bincount(owner, minlength=many) == np.bincount(folded.whose, minlength=many)
         self._wrong |= ~as_many
         high, low = there.id("lot")
-        order = np.argsort(_order(owner, low), kind="stable")
+        order = np.argsort(keys_of(owner, low), kind="stable")
         one, other = as_many[folded.whose], order[as_many[owner[order]]]
         sums = there.many(LOT_SUMS)
         left = sums[_AVAILABLE] + sums[_DEFERRED] + sums[_HELD]
@@ -310,8 +303,8 @@ class Page:
         differ = (history.many(SUMS)[:, at] != there.many(SUMS)[:, mine]).any(axis=0)
         for name in ("version", "recorded_at"):
             differ |= history[name][at] != there[name][mine]
-        said = np.where(there.present, there.last, _NEVER)
-        no_time = (there.last == _NEVER) | (there["recorded_at"] == -_NEVER - 1)
+        said = np.where(there.present, there.last, NEVER)
+        no_time = (there.last == NEVER) | (there["recorded_at"] == -NEVER - 1)
         differ |= no_time[mine]
         self._blame(whose, differ | (said[mine] != due[whose]))
 
@@ -322,74 +315,6 @@ class Page:
             pairs = zip(rows, found, strict=True)
             self.strangers |= {row[_WHOSE] for row, number in pairs if number < 0}
         return np.array(found, np.int64)
-
-
-class _Lots:
-    """The lots that postings made: in the order of customers, then of the ends of their ids."""
-
-    def __init__(
-        self, rows: Columns, whose: Integers, effects: Integers, terms: Integers, told: Integers
-    ) -> None:
-        high, low = rows.id("lot")
-        keys = _order(whose, low)
-        self._order = order = np.argsort(keys, kind="stable")
-        self._new = changes(whose[order], high[order], low[order])
-        self._starts = np.flatnonzero(self._new)
-        self._each = np.cumsum(self._new) - 1
-        self.first = first = order[self._starts]
-        """Of the postings of each lot."""
-        self.whose, self.high, self.low = whose[first], high[first], low[first]
-        self.active_from, self.ends = rows["active_from"][first], rows.present[first]
-        self.expires_at, self.terms, self.places = rows.last[first], terms[first], told[first]
-        of = self._each
-        self.wrong = np.zeros(len(order), bool)
-        """Of each posting: whether it tells other terms of its lot, or takes what is not there."""
-        differ = rows["active_from"][order] != self.active_from[of]
-        differ |= rows.present[order] != self.ends[of]
-        differ |= rows.last[order] != self.expires_at[of]
-        differ |= terms[order] != self.terms[of]
-        differ |= ((self.active_from == _NEVER) | (self.expires_at == _NEVER))[of]
-        # Lots whose ids end alike could come to lie in between each other.
-        differ |= ~changes(keys[first])[of]
-        self.wrong[order] = differ
-        self.place_of_each = np.empty_like(told)
-        self.place_of_each[order] = self.places[of]
-        self.sums: Integers = np.zeros((len(LOT_SUMS), len(first)), np.int64)
-
-    def add_up(self, effects: Integers, amount: Integers) -> None:
-        """The sums of the lots, posting by posting; one after the other, for the sake of memory."""
-        order, starts = self._order, self._starts
-        moves, amount = effects[order], amount[order]
-        ends = np.append(starts[1:], len(order))[: len(starts)] - 1
-        fault = np.zeros(len(order), bool)
-        totals = np.zeros(len(order) + 1, np.int64)
-        given = totals[1:]
-        for which, change in enumerate(LOT_CHANGES):
-            np.cumsum(change[moves] * amount, out=totals[1:])
-            running = totals[1:] - totals[starts][self._each]
-            fault |= running < 0
-            self.sums[which] = running[ends]
-            if which == _AMOUNT:
-                given = running
-            elif which == _REVOKED:
-                fault |= REVOKES[moves] & (running > given)
-        self.wrong[order] |= fault
-
-    def due(self, customers: int) -> Integers:
-        """When each customer's lots change next by time alone."""
-        due = np.full(customers, _NEVER)
-        waiting = self.sums[_DEFERRED] != 0
-        np.minimum.at(due, self.whose[waiting], self.active_from[waiting])
-        ending = self.ends & (self.sums[_AVAILABLE] != 0)
-        np.minimum.at(due, self.whose[ending], self.expires_at[ending])
-        return due
-
-
-def _order(whose: Integers, low: Words) -> Words:
-    """By customer, then by the last bits of an id: random ones, so that each lot's rows come
-    together."""
-    found: Words = (whose.astype(np.uint64) << _CUSTOMER_BITS) | (low & _LOW_BITS)
-    return found
 
 
 def _positions(counts: Integers) -> Integers:
