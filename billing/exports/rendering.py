@@ -11,6 +11,9 @@ from billing.exports.columns import COLUMNS
 
 BLOCK: Final = 16 << 20
 """Bytes of CSV that become a piece of a Parquet file at a time."""
+FEW, A_MOMENT = 32768, 0.001
+"""Bytes, and seconds: when the database is the slower of the two, it is left alone until it has
+more than a few rows to send, for each piece costs the same."""
 
 
 async def write_csv(connection: Any, query: str, args: tuple[Any, ...], path: Path) -> int:
@@ -28,6 +31,8 @@ async def write_parquet(connection: Any, query: str, args: tuple[Any, ...], path
 
     async def feed(data: bytes) -> None:
         await asyncio.to_thread(_write_all, writing, data)
+        if len(data) < FEW:
+            await asyncio.sleep(A_MOMENT)
 
     try:
         tag: str = await connection.copy_from_query(
