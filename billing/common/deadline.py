@@ -7,6 +7,8 @@ answer long after its caller was promised to hear something.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 PATIENCE_S = 1.8
@@ -18,6 +20,17 @@ _ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
 def start(seconds: float) -> None:
     """What this task awaits from now on has `seconds` altogether."""
     _ends_at.set(asyncio.get_running_loop().time() + seconds)
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """What is awaited in the block has `seconds`, or what is left if that is less."""
+    marked = mark()
+    start(min(left(), seconds))
+    try:
+        yield
+    finally:
+        restore(marked)
 
 
 def mark() -> float | None:

@@ -251,7 +251,8 @@ def _runner(
             _refuse_repeated(scope["headers"])
         if may is not None:
             secret = headers.get(b"authorization")
-            principal = keys.known(secret) or await keys.authenticate(secret)
+            with deadline.at_most(deadline.PATIENCE_S):
+                principal = keys.known(secret) or await keys.authenticate(secret)
             principal.require(*may)
         key = idempotency_key(headers) if declared.idempotent else ""
         raw = b""
@@ -280,23 +281,27 @@ def _runner(
                 return await while_waited_for(receive, declared.handler(call))
             if operators is None or not operators.concerns(principal):
                 return await declared.handler(call)
-            action = await operators.begin(
-                principal,
-                name,
-                call.path,
-                request_id=request_id,
-                idempotency_key=key or None,
-                raw=raw,
-                before=await _state(reader, call),
-            )
+            before = await _state(reader, call)
+            with deadline.at_most(deadline.PATIENCE_S):
+                action = await operators.begin(
+                    principal,
+                    name,
+                    call.path,
+                    request_id=request_id,
+                    idempotency_key=key or None,
+                    raw=raw,
+                    before=before,
+                )
             try:
                 answer = await declared.handler(call)
             except Exception as error:
                 status = error.status if isinstance(error, Problem) else 500
                 told = encode({"detail": str(error)}) if isinstance(error, Problem) else b""
-                await operators.end(action, name, status, told)
+                with deadline.at_most(deadline.PATIENCE_S):
+                    await operators.end(action, name, status, told)
                 raise
-            await operators.end(action, name, answer.status, answer.content)
+            with deadline.at_most(deadline.PATIENCE_S):
+                await operators.end(action, name, answer.status, answer.content)
             return answer
 
     return run

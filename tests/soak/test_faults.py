@@ -175,13 +175,17 @@ async def every_key_answers_again(house: House, journal: Journal) -> None:
         await asyncio.gather(*(ask(client, sent) for sent in journal.sent))
 
 
-@pytest.mark.parametrize("how", ["fast", "immediate", "silent"])
+@pytest.mark.parametrize("how", ["fast", "immediate", "silent", "silent to a new key"])
 async def test_while_postgresql_is_away_everybody_is_told_to_come_back(
     house: House, how: str
 ) -> None:
+    """No matter how long they would wait for an answer, or whether their key is known yet."""
     async with house.client() as client:
         assert (await client.get("/v1/channels")).status_code == 200
-        if how == "silent":
+        if how == "silent to a new key":
+            made = house.serving.bonus("keys", "create", "--role", "admin", "--name", "new")
+            client.headers["authorization"] = f"Bearer {made.stdout.strip()}"
+        if how.startswith("silent"):
             house.silence(signal.SIGSTOP)
         else:
             await house.stop_postgres("fast" if how == "fast" else "immediate")
@@ -189,7 +193,7 @@ async def test_while_postgresql_is_away_everybody_is_told_to_come_back(
             for _ in range(2):
                 await asyncio.gather(*(come_again(house, client, number) for number in range(18)))
         finally:
-            if how == "silent":
+            if how.startswith("silent"):
                 house.silence(signal.SIGCONT)
             else:
                 await house.start_postgres()
