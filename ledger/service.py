@@ -249,7 +249,8 @@ class Ledger:
 
 async def _hear(connection: Connection) -> None:
     """A long read may take its time, but a database that is away is to be told at once."""
-    await connection.fetchval("SELECT 1", timeout=REPORT_CONNECT_S)
+    async with asyncio.timeout(REPORT_CONNECT_S):
+        await connection.fetchval("SELECT 1")
 
 
 async def _leave_as_it_is(connection: Connection) -> None:

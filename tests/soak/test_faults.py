@@ -180,6 +180,7 @@ async def test_while_postgresql_is_away_everybody_is_told_to_come_back(
     house: House, how: str
 ) -> None:
     """No matter how long they would wait for an answer, or whether their key is known yet."""
+    logged = len(house.serving.log.read_text())
     async with house.client() as client:
         assert (await client.get("/v1/channels")).status_code == 200
         if how == "silent to a new key":
@@ -203,6 +204,8 @@ async def test_while_postgresql_is_away_everybody_is_told_to_come_back(
             return all(answer.status_code < 300 for answer in answers)
 
         await eventually(nobody_is_sent_away)
+    complaints = house.serving.log.read_text()[logged:]
+    assert "Traceback" not in complaints, complaints
 
 
 async def come_again(house: House, client: httpx.AsyncClient, number: int) -> None:
