@@ -110,14 +110,15 @@ class Verifier:
         try:
             public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key or line["public_key"]))
             public.verify(bytes.fromhex(line["signature"]), line["document"].encode())
-        except (InvalidSignature, ValueError):
-            self.fault(f"{which}: is not signed by {key or 'the key it names'}")
+            chains = dict(json.loads(line["document"])["chains"])
+            heads = [(chain, one["block"], one["hash"]) for chain, one in chains.items()]
+        except (InvalidSignature, LookupError, RuntimeError, ValueError, TypeError):
+            self.fault(f"{which}: is no checkpoint signed by {key or 'the key it names'}")
             return
-        for chain, head in json.loads(line["document"])["chains"].items():
-            there = self.hashes.get((chain, head["block"]), "missing")
-            if head["block"] and there != head["hash"]:
-                state = there if there == "missing" else "another one"
-                self.fault(f"{which}: block {chain} {head['block']} is {state} in the chain")
+        for chain, block, said in heads:
+            if block and (there := self.hashes.get((chain, block))) != said:
+                state = "another one" if there else "missing"
+                self.fault(f"{which}: block {chain} {block} is {state} in the chain")
 
 
 def main() -> int:

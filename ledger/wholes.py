@@ -116,6 +116,12 @@ _WHOLES: Final[tuple[Check, ...]] = (
         "SELECT customer_id, '' FROM ledger.idempotency_keys WHERE key IS NULL",
     ),
     (
+        "block",
+        "is of no chain, or has no number in it",
+        """SELECT NULL::uuid, concat_ws(' ', chain, number) FROM ledger.seals
+           WHERE (chain IN ('journal', 'answers') AND number > 0) IS NOT true""",
+    ),
+    (
         "transfer",
         "took other points than it brought",
         """SELECT min(t.customer_id::text)::uuid, t.operation_id::text

@@ -80,14 +80,14 @@ def is_due(last: CheckpointRow | None, heads: Sequence[Head], now: datetime) -> 
     """Whether the chains grew since, and it is time."""
     if all(one.number == 0 for one in heads):
         return False
-    if last is None:
+    said = None if last is None else _read(last.document)
+    if said is None:
         return True
-    said = _read(last.document)
-    grown = said is None or any(
+    grown = any(
         one.number > (said.chains[one.chain].block if one.chain in said.chains else 0)
         for one in heads
     )
-    return grown and now - last.at >= EVERY
+    return grown and now - said.at >= EVERY
 
 
 def line_of(row: CheckpointRow) -> Line:
@@ -117,10 +117,12 @@ def trusted(
     are not signed as they say. With `key`, only its signatures count."""
     hashes: dict[tuple[Chain, int], tuple[bytes, str]] = {}
     findings: list[Finding] = []
-    inside = [("checkpoint", line_of(row)) for row in rows]
-    for what, line in [*inside, *(("outside checkpoint", one) for one in outside)]:
-        fault = _fault(line, key)
+    inside = [("checkpoint", line_of(row), row.at) for row in rows]
+    for what, line, at in [*inside, *(("outside checkpoint", one, None) for one in outside)]:
         said = _read(line.document)
+        fault = _fault(line, key)
+        if fault is None and said is not None and at not in (None, said.at):
+            fault = "has another time than what is signed"
         if fault is not None or said is None:
             detail = fault or "is not a checkpoint of this format"
             findings.append(Finding(what, None, str(line.id), detail))
@@ -145,6 +147,9 @@ def _fault(line: Line, key: bytes | None) -> str | None:
 
 def _read(document: str) -> Document | None:
     try:
-        return msgspec.json.decode(document, type=Document)
-    except msgspec.DecodeError:
+        read = msgspec.json.decode(document, type=Document)
+        for head in read.chains.values():
+            bytes.fromhex(head.hash)
+    except (msgspec.DecodeError, ValueError):
         return None
+    return read if read.format == FORMAT else None

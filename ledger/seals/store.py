@@ -21,16 +21,28 @@ from ledger.seals.model import (
     place,
 )
 
-_FIELDS = "chain, number, previous, hash, sealed_at, until_xid, until_key, entries"
 
-_HEAD = """
-SELECT chain, number, hash, until_xid, until_key FROM ledger.seals
-WHERE chain = $1 ORDER BY number DESC LIMIT 1
+def _moment(column: str) -> str:
+    """What the driver can tell of a time, whatever it is."""
+    first, last = (f"timestamptz '{one}Z'" for one in ("0001-01-01 00:00", "9999-12-31 00:00"))
+    return f"least(greatest({column}, {first}), {last})"
+
+
+_COLUMNS = "chain, number, previous, hash, sealed_at, until_xid, until_key, entries"
+_UNTIL = "coalesce(until_xid, 0), coalesce(until_key, '')"
+_FIELDS = f"""
+chain, number, coalesce(previous, ''), coalesce(hash, ''), {_moment("sealed_at")}, {_UNTIL},
+coalesce(entries, '')
 """
-_AT = "SELECT chain, number, hash, until_xid, until_key FROM ledger.seals" + (
-    " WHERE chain = $1 AND number = $2"
-)
-_INSERT = f"INSERT INTO ledger.seals ({_FIELDS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+"""Of a block, so that one that no sealer writes is read, too, and found not to have its hash."""
+_HEAD_FIELDS = f"chain, number, coalesce(hash, ''), {_UNTIL}"
+
+_HEAD = f"""
+SELECT {_HEAD_FIELDS} FROM ledger.seals
+WHERE chain = $1 AND number IS NOT NULL ORDER BY number DESC LIMIT 1
+"""
+_AT = f"SELECT {_HEAD_FIELDS} FROM ledger.seals WHERE chain = $1 AND number = $2"
+_INSERT = f"INSERT INTO ledger.seals ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
 _BLOCKS = f"SELECT {_FIELDS} FROM ledger.seals WHERE chain = $1 AND number > $2 ORDER BY number"
 _COVERING = f"""
 SELECT {_FIELDS} FROM ledger.seals
@@ -39,9 +51,13 @@ ORDER BY until_xid, until_key LIMIT 1
 """
 _BLOCK = f"SELECT {_FIELDS} FROM ledger.seals WHERE chain = $1 AND number = $2"
 
-_CHECKPOINT_FIELDS = "id, at, document, signature, public_key"
+_CHECKPOINT_FIELDS = f"""
+id, {_moment("at")}, coalesce(document, ''), coalesce(signature, ''), coalesce(public_key, '')
+"""
 _CHECKPOINTS = f"SELECT {_CHECKPOINT_FIELDS} FROM ledger.checkpoints WHERE id > $1 ORDER BY id"
-_NEWEST = f"SELECT {_CHECKPOINT_FIELDS} FROM ledger.checkpoints ORDER BY id DESC LIMIT $1"
+_NEWEST = f"""
+SELECT {_CHECKPOINT_FIELDS} FROM ledger.checkpoints WHERE id > 0 ORDER BY id DESC LIMIT $1
+"""
 _PUT_CHECKPOINT = """
 INSERT INTO ledger.checkpoints (at, document, signature, public_key) VALUES ($1, $2, $3, $4)
 RETURNING id

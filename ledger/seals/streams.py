@@ -28,7 +28,7 @@ from ledger.seals.canonical import (
     spans,
     spans_by_bytes,
 )
-from ledger.seals.model import Chain, Entry, Place, commit_of, key_of, place_of
+from ledger.seals.model import Chain, Entry, Place, commit_of, name_of, place_of
 
 _TRANSACTIONS: Final = """
 FROM ledger.transactions t
@@ -71,7 +71,7 @@ _MOST: Final = 100_000
 _AT_ONCE: Final = 200
 """Digests taken between two looks at what the server sent."""
 
-_NOBODY: Final = UUID(int=0)
+_NOBODY: Final = str(UUID(int=0))
 
 Rows = tuple[Halves, list[bytes]]
 """Transactions and their postings; or answers, in the place of the transactions' first halves."""
@@ -251,8 +251,8 @@ async def journal_page(
 
 def arguments_of(chain: Chain, after: Place, until: int) -> tuple[object, ...]:
     """Of the query of a chain: the rows after a place, up to and including a commit."""
-    commit, key = commit_of(after), key_of(after)
+    commit, name = commit_of(after), name_of(chain, after)
     if chain == "answers":
-        return commit, key.decode(), until
-    customer, version = (UUID(bytes=key[:16]), key[16:]) if key else (_NOBODY, b"")
-    return commit, customer, int.from_bytes(version, signed=True), until
+        return commit, name, until
+    customer, _, version = name.partition("/")
+    return commit, customer or _NOBODY, int(version or 0), until

@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from billing.audits.checkpoints import read_lines
+from billing.audits.checkpoints import FORMAT, read_lines
 from billing.audits.service import Auditor, Sealing, newest_night
 from billing.audits.signing import SealKey
 from billing.common.auth import Principal
@@ -138,6 +138,61 @@ async def test_a_forged_checkpoint_is_named(house: House) -> None:
     )  # fmt: skip
     (finding,) = (await trusting.run()).findings
     assert "another key" in finding.detail
+
+
+ODD_CHECKPOINTS = (
+    *(f"document = {value}" for value in ("NULL", "''", "'{}'", "repeat('[', 99999)")),
+    *(f"signature = {value}" for value in ("NULL", "''", "signature || signature")),
+    *(f"public_key = {value}" for value in ("NULL", "''", "public_key || public_key")),
+    *(f"at = {value}" for value in ("NULL", "'infinity'", "'294000-01-01'", "at + interval '1s'")),
+)
+
+
+@pytest.mark.parametrize("change", ODD_CHECKPOINTS)
+async def test_a_checkpoint_that_nobody_writes_is_named_and_followed_by_another(
+    house: House, change: str
+) -> None:
+    one = Customer(house.ledger, house.clock)
+    await one.give(1)
+    await house.sealing.run()
+    for column in ("at", "document", "signature", "public_key"):
+        await house.sql(f"ALTER TABLE ledger.checkpoints ALTER {column} DROP NOT NULL")
+    await house.sql(f"UPDATE ledger.checkpoints SET {change}")
+    assert [(f.what, f.which) for f in (await house.auditor.run()).findings] == [
+        ("checkpoint", "1")
+    ]
+    house.clock.seconds += 7200
+    await one.give(1)
+    await house.sealing.run()
+    assert await house.sql("SELECT count(*) FROM ledger.checkpoints") == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        (FORMAT, '{"block":1,"hash":"none"}'),
+        (FORMAT, '{"block":1e400,"hash":""}'),
+        (FORMAT, '{"block":1}'),
+        ("another", '{"block":0,"hash":""}'),
+    ],
+)
+async def test_a_signed_document_that_says_nothing_is_no_checkpoint(
+    house: House, form: str, said: str
+) -> None:
+    """Whoever can write the database has a key of his own."""
+    await Customer(house.ledger, house.clock).give(1)
+    await house.sealing.run()
+    other = SealKey(bytes(32))
+    document = f'{{"format":"{form}","at":"2026-01-01T00:00:00Z","chains":{{"journal":{said}}}}}'
+    await house.sql(
+        "INSERT INTO ledger.checkpoints (at, document, signature, public_key)"
+        " VALUES ('2026-01-01Z', $1, $2, $3)",
+        document, other.sign(document.encode()), other.public,
+    )  # fmt: skip
+    findings = (await house.auditor.run()).findings
+    assert [(f.what, f.which, f.detail) for f in findings] == [
+        ("checkpoint", "2", "is not a checkpoint of this format")
+    ]
 
 
 async def test_the_verifier_knows_checkpoints_kept_elsewhere(house: House, tmp_path: Path) -> None:
