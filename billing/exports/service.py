@@ -13,6 +13,7 @@ from billing.exports import store
 from billing.exports.columns import COLUMNS
 from billing.exports.folder import Folder, FolderError, Manifest
 from billing.exports.rendering import write_csv, write_parquet
+from ledger.seals.streams import BY_INDEX
 
 TRANSACTIONS: Final = 300_000
 """In a part, or all that one commit wrote."""
@@ -74,7 +75,10 @@ async def _write(
     connection: Any, folder: Folder, kind: str, sequence: int, since: int, until: int, ledger: UUID
 ) -> Manifest:
     part = folder.new_part(sequence, kind)
-    rows = await _WRITERS[kind](connection, store.ROWS, (since, until), part)
+    async with connection.transaction():
+        # Left alone, the planner would read and sort all postings again for each part.
+        await connection.execute(BY_INDEX)
+        rows = await _WRITERS[kind](connection, store.ROWS, (since, until), part)
     return folder.keep(
         part,
         sequence=sequence,

@@ -74,6 +74,29 @@ def keys(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
     return [(row["customer_id"], row["version"], row["seq"]) for row in rows]
 
 
+async def test_no_part_reads_all_postings(
+    ledger: Ledger, clock: Clock, reader: Any, tmp_path: Path, database: TestDatabase
+) -> None:
+    """A first export of many parts would read the ledger as many times."""
+
+    async def scans() -> Any:
+        await reader.execute("SELECT pg_stat_force_next_flush()")
+        return await reader.fetchrow(
+            "SELECT seq_scan, idx_scan FROM pg_stat_user_tables WHERE relname = 'postings'"
+        )
+
+    await trade(ledger, clock, 8)
+    superuser = await asyncpg.connect(database.superuser_url)
+    await superuser.execute("ANALYZE ledger.transactions, ledger.postings")
+    await superuser.close()
+    before = await scans()
+    await export_journal(reader, tmp_path, "csv", transactions=4)
+    after = await scans()
+    assert len(list((tmp_path / "manifest").glob("*.json"))) > 2
+    assert (after["seq_scan"], after["idx_scan"]) == (before["seq_scan"], before["idx_scan"] + 16)
+    assert await reader.fetchval("SHOW enable_seqscan") == "on"
+
+
 async def test_every_posting_comes_exactly_once(
     ledger: Ledger, clock: Clock, reader: Any, tmp_path: Path
 ) -> None:
