@@ -102,6 +102,12 @@ class Database:
                 finally:
                     await pool.release(connection)
 
+    async def hear(self) -> None:
+        """Raises Overloaded when the database says nothing for as long as an ordinary request
+        waits: for work that may take minutes, before it begins."""
+        with deadline.at_most(deadline.PATIENCE_S):
+            await self.fetch("SELECT 1")
+
     async def _pool(self) -> asyncpg.Pool[asyncpg.Record]:
         if self._readers is None:
             self._readers = asyncpg.create_pool(

@@ -35,6 +35,7 @@ from billing.common import deadline
 from billing.common.answer import Answer
 from billing.common.auth import NOBODY, Authenticator, Principal, Role
 from billing.common.body import pass_over, read_body, read_raw
+from billing.common.db import Database
 from billing.common.decoding import decode_body, decode_query
 from billing.common.errors import (
     FieldError,
@@ -134,7 +135,7 @@ def operation(
     takes a list's items a line each, too. `files` are media types it may answer with beside JSON.
     `examples` are bodies by name, for the documentation. `raw_bytes`: the body is of any type, at
     most so long, and only `Call.raw` has it. `limited` may be refused as 429. `patience_s` is how
-    long the caller waits once the body is in; then it hears 503.
+    long the caller waits once the body is in; then it hears 503, and of a silent database at once.
     """
 
     def declare(handler: Handler) -> Operation:
@@ -239,6 +240,8 @@ def _runner(
     keys, services = runtime.authenticator, runtime.services
     operators = runtime.operators if is_logged(declared) else None
     reader = _reader_of(declared, runtime.readers)
+    patient = declared.patience_s > deadline.PATIENCE_S
+    database = runtime.services.get(Database) if patient else None
     name = f"{declared.method} {declared.path}"
     may, body_type, query_type = declared.may, declared.body, declared.query
 
@@ -277,6 +280,8 @@ def _runner(
         )
         # A little later than whoever waits inside: they know better what to say.
         async with asyncio.timeout(deadline.left() + _GRACE_S):
+            if database is not None:
+                await database.hear()
             if declared.files and operators is None:
                 return await while_waited_for(receive, declared.handler(call))
             if operators is None or not operators.concerns(principal):
