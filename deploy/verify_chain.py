@@ -111,8 +111,8 @@ class Verifier:
             public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(key or line["public_key"]))
             public.verify(bytes.fromhex(line["signature"]), line["document"].encode())
             chains = dict(json.loads(line["document"])["chains"])
-            heads = [(chain, one["block"], one["hash"]) for chain, one in chains.items()]
-        except (InvalidSignature, LookupError, RuntimeError, ValueError, TypeError):
+            heads = [(chain, int(one["block"]), one["hash"]) for chain, one in chains.items()]
+        except (ArithmeticError, InvalidSignature, KeyError, RuntimeError, ValueError, TypeError):
             self.fault(f"{which}: is no checkpoint signed by {key or 'the key it names'}")
             return
         for chain, block, said in heads:

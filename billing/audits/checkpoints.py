@@ -11,7 +11,7 @@ import fcntl
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from sqlalchemy import text
@@ -26,6 +26,8 @@ from ledger.seals.store import CheckpointRow
 from ledger.seals.verifying import Trusted
 
 EVERY: Final = timedelta(hours=1)
+LOOK_BACK: Final = 20
+"""Checkpoints among which the newest of ours is looked for."""
 FORMAT: Final = "bonus-ledger-checkpoint/1"
 
 _PUT = text("""
@@ -34,7 +36,7 @@ VALUES (:at, :document, :signature, :public_key)
 """)
 
 
-class HeadOut(msgspec.Struct, frozen=True):
+class HeadOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A chain's end: the number of its last block, and that block's hash in hex."""
 
     block: int
@@ -45,7 +47,7 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is signed."""
 
     format: str
-    at: datetime
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
     chains: dict[str, HeadOut]
 
 
@@ -76,18 +78,22 @@ async def write(tx: AsyncConnection, key: SealKey, heads: Sequence[Head], at: da
     await record(tx, told, at)
 
 
-def is_due(last: CheckpointRow | None, heads: Sequence[Head], now: datetime) -> bool:
-    """Whether the chains grew since, and it is time."""
+def is_due(
+    newest: Iterable[CheckpointRow], key: bytes, heads: Sequence[Head], now: datetime
+) -> bool:
+    """Whether the chains grew since the newest checkpoint that `key` signed, and it is time: what
+    others wrote puts none off."""
     if all(one.number == 0 for one in heads):
         return False
-    said = None if last is None else _read(last.document)
+    ours = (_read(row.document) for row in newest if _fault(line_of(row), key) is None)
+    said = next((one for one in ours if one is not None), None)
     if said is None:
         return True
     grown = any(
         one.number > (said.chains[one.chain].block if one.chain in said.chains else 0)
         for one in heads
     )
-    return grown and now - said.at >= EVERY
+    return grown and not timedelta(0) <= now - said.at < EVERY
 
 
 def line_of(row: CheckpointRow) -> Line:

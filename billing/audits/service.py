@@ -80,9 +80,9 @@ class Sealing:
         if self._key is None:
             return
         heads = [await seals.head(connection, chain) for chain in CHAINS]
-        newest = await seals.newest_checkpoints(connection, 1)
+        newest = await seals.newest_checkpoints(connection, checkpoints.LOOK_BACK)
         now = self._clock()
-        if checkpoints.is_due(newest[0] if newest else None, heads, now):
+        if checkpoints.is_due(newest, self._key.public, heads, now):
             async with self._database.transaction(timeout_s=PATIENCE_S) as tx:
                 await checkpoints.write(tx, self._key, heads, now)
         if self._file is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, time, timedelta
 from importlib import import_module
@@ -167,32 +168,59 @@ async def test_a_checkpoint_that_nobody_writes_is_named_and_followed_by_another(
     assert await house.sql("SELECT count(*) FROM ledger.checkpoints") == 2
 
 
+AT = "2026-01-01T00:00:00Z"
+
+
 @pytest.mark.parametrize(
-    ("form", "said"),
+    ("form", "at", "said"),
     [
-        (FORMAT, '{"block":1,"hash":"none"}'),
-        (FORMAT, '{"block":1e400,"hash":""}'),
-        (FORMAT, '{"block":1}'),
-        ("another", '{"block":0,"hash":""}'),
+        (FORMAT, AT, '{"block":1,"hash":"none"}'),
+        (FORMAT, AT, '{"block":1e400,"hash":""}'),
+        (FORMAT, AT, '{"block":1}'),
+        (FORMAT, AT, f'{{"block":1,"hash":"","more":{"[" * 99999}}}'),
+        (FORMAT, AT.removesuffix("Z"), '{"block":0,"hash":""}'),
+        ("another", AT, '{"block":0,"hash":""}'),
     ],
+    ids=["a hash", "a number", "no hash", "depths", "a time", "a format"],
 )
 async def test_a_signed_document_that_says_nothing_is_no_checkpoint(
-    house: House, form: str, said: str
+    house: House, form: str, at: str, said: str
 ) -> None:
     """Whoever can write the database has a key of his own."""
-    await Customer(house.ledger, house.clock).give(1)
+    one = Customer(house.ledger, house.clock)
+    await one.give(1)
     await house.sealing.run()
+    await put_in(house, f'{{"format":"{form}","at":"{at}","chains":{{"journal":{said}}}}}')
+    findings = (await house.auditor.run()).findings
+    assert [(f.what, f.which, f.detail) for f in findings] == [
+        ("checkpoint", "2", "is not a checkpoint of this format")
+    ]
+    await one.give(1)
+    assert await house.sealing.run() == 1
+
+
+async def put_in(house: House, document: str) -> None:
+    """A checkpoint of somebody else's."""
     other = SealKey(bytes(32))
-    document = f'{{"format":"{form}","at":"2026-01-01T00:00:00Z","chains":{{"journal":{said}}}}}'
     await house.sql(
         "INSERT INTO ledger.checkpoints (at, document, signature, public_key)"
         " VALUES ('2026-01-01Z', $1, $2, $3)",
         document, other.sign(document.encode()), other.public,
     )  # fmt: skip
-    findings = (await house.auditor.run()).findings
-    assert [(f.what, f.which, f.detail) for f in findings] == [
-        ("checkpoint", "2", "is not a checkpoint of this format")
-    ]
+
+
+async def test_what_others_sign_puts_no_checkpoint_off(house: House) -> None:
+    one = Customer(house.ledger, house.clock)
+    await one.give(1)
+    await house.sealing.run()
+    head = '{"block":9223372036854775807,"hash":""}'
+    chains = f'{{"journal":{head},"answers":{head}}}'
+    await put_in(house, f'{{"format":"{FORMAT}","at":"2099-01-01T00:00:00Z","chains":{chains}}}')
+    for hours, checkpoints in ((0.5, 2), (1.1, 3), (1.2, 3)):
+        house.clock.seconds = hours * 3600
+        await one.give(1)
+        await house.sealing.run()
+        assert await house.sql("SELECT count(*) FROM ledger.checkpoints") == checkpoints
 
 
 async def test_the_verifier_knows_checkpoints_kept_elsewhere(house: House, tmp_path: Path) -> None:
@@ -214,6 +242,13 @@ async def test_the_verifier_knows_checkpoints_kept_elsewhere(house: House, tmp_p
     house.file.write_bytes(msgspec.json.encode(line) + b"\n")
     (fault,) = verify(chain, *options)
     assert "block journal 1 is another one" in fault
+    for block in ([1], None, 1e999, "one"):
+        document["chains"]["journal"]["block"] = block
+        signed = json.dumps(document).encode()
+        line |= {"document": signed.decode(), "signature": KEY.sign(signed).hex()}
+        house.file.write_bytes(msgspec.json.encode(line) + b"\n")
+        (fault,) = verify(chain, *options)
+        assert "is no checkpoint" in fault
     assert len(verify(chain, "--public-key", SealKey(bytes(32)).public.hex())) == 1
 
 
