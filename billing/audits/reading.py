@@ -14,10 +14,8 @@ from billing.audits.schemas import (
 )
 from billing.common.db import Database
 from ledger.findings import Finding
-from ledger.seals.model import CHAINS, beginning
-from ledger.seals.store import newest_checkpoints
-
-_HEAD = "SELECT number, hash FROM ledger.seals WHERE chain = $1 ORDER BY number DESC LIMIT 1"
+from ledger.seals.model import CHAINS
+from ledger.seals.store import head, newest_checkpoints
 
 
 class AuditReader:
@@ -33,9 +31,8 @@ class AuditReader:
     async def seals(self) -> SealsOut:
         chains: dict[str, ChainOut] = {}
         for chain in CHAINS:
-            rows = await self._database.fetch(_HEAD, chain)
-            number, hash_ = tuple(rows[0]) if rows else (0, beginning(chain).hash)
-            chains[chain] = ChainOut(number, hash_.hex())
+            ends = await head(self._database, chain)
+            chains[chain] = ChainOut(ends.number, ends.hash.hex())
         unsealed, oldest = await store.unsealed(self._database)
         newest = await newest_checkpoints(self._database, 1)
         shown = [

@@ -153,5 +153,13 @@ def next_block(head: Head, entries: Sequence[Entry], sealed_at: datetime) -> Blo
     return replace(unsealed, hash=unsealed.true_hash)
 
 
+def end_of(block: Block) -> Place:
+    """Where a block ends by its entries, or what it says when those are none."""
+    try:
+        return place_of(split(block.entries)[-1])
+    except (Unreadable, IndexError):
+        return block.until
+
+
 def head_of(block: Block) -> Head:
     return Head(block.chain, block.number, block.hash, block.until)

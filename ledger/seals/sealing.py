@@ -9,10 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from msgspec.structs import replace
+
 from ledger.group import Clock
 from ledger.load import Connection
 from ledger.seals import store
-from ledger.seals.model import CHAINS, Chain, Head, commit_of, head_of, next_block
+from ledger.seals.model import (
+    CHAINS,
+    Chain,
+    Head,
+    commit_of,
+    end_of,
+    head_of,
+    next_block,
+)
 from ledger.seals.streams import Stream
 
 BLOCK: Final = 1000
@@ -72,7 +82,7 @@ async def _seal_some(
     stopping: Callable[[], bool],
 ) -> tuple[int, bool]:
     """The blocks of one snapshot: how many rows, and whether there may be more."""
-    head = await store.head(writer, chain)
+    head = await _end(writer, chain)
     sealed, blocks = 0, 0
     async with reader.transaction(isolation="repeatable_read", readonly=True):
         horizon = await _horizon(reader, head)
@@ -85,6 +95,16 @@ async def _seal_some(
                 if stopping() or blocks == BLOCKS_A_SNAPSHOT:
                     return sealed, True
     return sealed, False
+
+
+async def _end(connection: Connection, chain: Chain) -> Head:
+    """The head, as the entries of its block have it when they are what was sealed: columns beside
+    them that somebody changed would let rows be sealed twice, or none any more."""
+    head = await store.head(connection, chain)
+    last = await store.block(connection, chain, head.number)
+    if last is None or last.hash != last.true_hash:
+        return head
+    return replace(head, until=end_of(last))
 
 
 async def _horizon(reader: Connection, head: Head) -> int:

@@ -83,7 +83,7 @@ class CheckpointRow(Struct, frozen=True):
     public_key: bytes
 
 
-async def head(connection: Reader, chain: Chain) -> Head:
+async def head(connection: Fetching, chain: Chain) -> Head:
     return await _one_head(connection, chain, _HEAD, chain)
 
 
@@ -142,9 +142,10 @@ async def put_checkpoint(
     )
 
 
-async def _one_head(connection: Reader, chain: Chain, query: str, *args: Any) -> Head:
-    row = await connection.fetchrow(query, *args)
-    return beginning(chain) if row is None else Head(row[0], row[1], row[2], place(row[3], row[4]))
+async def _one_head(connection: Fetching, chain: Chain, query: str, *args: Any) -> Head:
+    for row in await connection.fetch(query, *args):
+        return Head(row[0], row[1], row[2], place(row[3], row[4]))
+    return beginning(chain)
 
 
 def _block(row: Sequence[Any]) -> Block:

@@ -36,6 +36,9 @@ STRAYS: Final = {
 _LAST: Final = """
 chain = 'journal' AND number = (SELECT max(number) FROM ledger.seals WHERE chain = 'journal')
 """
+_ROWS: Final = """
+SELECT (SELECT count(*) FROM ledger.transactions) + (SELECT count(*) FROM ledger.idempotency_keys)
+"""
 OTHERS: Final = ("number = 9223372036854775807", "number = 1", "chain = 'answers'")
 
 
@@ -107,6 +110,20 @@ async def test_the_sealer_goes_on_after_seals_that_none_writes(
         report = await chains.audit()
         assert report.unsealed["journal"] == 0
         assert any(one.what == "block" for one in report.findings)
+
+
+async def test_the_sealer_seals_each_row_once_wherever_the_last_block_says_that_it_ends(
+    chains: Chains, hand: Connection, ledger: Ledger, clock: Clock
+) -> None:
+    """The columns that say so are in no hash; its entries are."""
+    lives = Lives(ledger, clock, Random(9), 2)
+    for column, values in UNTIL.items():
+        for value in values:
+            assert await hand.execute(f"UPDATE ledger.seals SET {column} = {value} WHERE {_LAST}")
+            before = await hand.fetchval(_ROWS)
+            await lives.live(1)
+            assert await chains.seal(block=6) == await hand.fetchval(_ROWS) - before > 0, value
+            assert any(one.what == "block" for one in (await chains.audit()).findings)
 
 
 async def changed(hand: Connection, change: str) -> bool:
