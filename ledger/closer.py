@@ -148,6 +148,7 @@ def check(customer: Customer) -> list[Finding]:
     state = CustomerState(customer.id)
     findings = _check_history(customer, state)
     findings += _check_balance(customer, None if findings else state)
+    findings += _check_held(customer, state)
     findings += _differences("lot", customer, customer.lots, state.lots)
     findings += _differences("hold", customer, customer.holds, state.holds)
     return findings + customer.unreadable
@@ -228,6 +229,15 @@ def _check_balance(customer: Customer, state: CustomerState | None) -> list[Find
         detail = f"is next due at {row.next_due}, but its lots and holds say {due_at}"
         return [Finding("balance", customer.id, "", detail)]
     return []
+
+
+def _check_held(customer: Customer, state: CustomerState) -> list[Finding]:
+    """What is held beside the holds that are open."""
+    due = sum(one.amount for one in state.holds.values() if one.status == "open")
+    if not state.strict or state.held == due:
+        return []
+    detail = f"has {state.held} held, but its open holds say {due}"
+    return [Finding("balance", customer.id, "", detail)]
 
 
 def _due(state: CustomerState) -> datetime | str | None:

@@ -267,7 +267,9 @@ class Page:
         return found
 
     def _compare_holds(self, found: Mapping[int, Mapping[bytes, Hold]], due: Integers) -> None:
-        """Holds beside those that are there. Their ends come into `due`."""
+        """Holds beside those that are there and beside what is held. Their ends come into `due`."""
+        held = self._history["held"][self._newest()]
+        differ = held != 0
         for customer, there in self._holds.items():
             number = self._numbers.get(customer)
             if number is not None and found.get(number) != there:
@@ -275,9 +277,13 @@ class Page:
         for number, holds in found.items():
             if self.customers[number] not in self._holds:
                 self._wrong[number] = True
-            for status, until, *_ in holds.values():
+            left = int(held[number])
+            for status, until, _, amounts, *_ in holds.values():
                 if status == "open":
                     due[number] = min(due[number], int.from_bytes(until, signed=True))
+                    left -= sum(amounts)
+            differ[number] = left != 0
+        self._wrong |= differ
 
     def _check_corrections(self, special: Sequence[tuple[int, Special]]) -> None:
         """What a transaction corrects is an earlier one of its customer."""
@@ -296,7 +302,7 @@ class Page:
         there = _BALANCE.read(self._balances)
         many = len(self.customers)
         self._wrong |= np.bincount(owner[owner >= 0], minlength=many) != 1
-        newest = np.append(_firsts(self._of)[1:], len(self._of)) - 1
+        newest = self._newest()
         mine = owner >= 0
         whose = owner[mine]
         at = newest[whose]
@@ -307,6 +313,11 @@ class Page:
         no_time = (there.last == NEVER) | (there["recorded_at"] == -NEVER - 1)
         differ |= no_time[mine]
         self._blame(whose, differ | (said[mine] != due[whose]))
+
+    def _newest(self) -> Integers:
+        """The last transaction of each customer."""
+        firsts = _firsts(self._of)
+        return np.append(firsts[1:], len(self._of))[: len(firsts)] - 1
 
     def _owners(self, rows: Sequence[bytes]) -> Integers:
         """The number of each row's customer; -1 for a stranger."""

@@ -122,6 +122,27 @@ async def test_a_debt_that_is_below_zero_for_a_moment_is_named(
     assert "leaves a debt below zero" in findings[0].detail
 
 
+async def test_a_hold_that_ends_twice_while_another_stays_open_is_named(
+    ledger: Ledger, clock: Clock, database: TestDatabase, tamper: Connection
+) -> None:
+    """Every lot and every sum is as it was; only nothing is held for the hold that is open."""
+    one = Customer(ledger, clock)
+    await one.give(100)
+    first, second = await one.hold(40, 60), await one.hold(40, 60)
+    await one.capture(first)
+    await one.capture(second)
+    await assert_clean(database)
+    for change in (
+        "UPDATE ledger.transactions SET hold_id = $1 WHERE hold_id = $2 AND kind = 'capture'",
+        "UPDATE ledger.holds SET status = 'open', captured = 0 WHERE id = $2 AND id <> $1",
+        "UPDATE ledger.balances SET next_due = (SELECT expires_at FROM ledger.holds"
+        " WHERE id = $2 AND id <> $1)",
+    ):
+        await tamper.execute(change, first, second)
+    found = [(f.what, f.detail) for f in (await audited(database)).findings]
+    assert found == [("balance", "has 0 held, but its open holds say 40")]
+
+
 async def test_a_lot_in_two_pieces_is_named(
     ledger: Ledger, clock: Clock, database: TestDatabase, tamper: Connection
 ) -> None:
