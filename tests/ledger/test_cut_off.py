@@ -109,7 +109,7 @@ async def test_a_cancelled_copy_leaves_its_connection_as_it_was(
     async def read() -> None:
         async with connection.transaction():
             many = "FROM generate_series(1, $1) n"
-            await raw_rows(connection, ["n", "repeat('x', 99)"], many, 10**5)
+            await raw_rows(connection, ["n", "repeat('x', 99)"], many, 3 * 10**5)
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(read(), after_s)

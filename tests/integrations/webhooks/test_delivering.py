@@ -270,10 +270,11 @@ async def test_whatever_a_receiver_does_the_event_arrives_once_it_is_well(
     """Answers slowly, with 500, never, with 200 after the timeout, or with a way into the house:
     tried again under the same id, and the customer's next event waits for it."""
     await house.subscribe(receiver)
-    patience_s = 0.3
+    # Of those who are waited for in vain the message is there within the time, on a busy machine.
+    patience_s = 1.0 if fault in ("never", "late") else 20.0
 
     async def late(message: Message, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(patience_s / 2 if fault == "slow" else patience_s * 2)
+        await asyncio.sleep(0.2 if fault == "slow" else patience_s * 2)
         await OK(message, writer)
 
     receiver.answer = {
