@@ -305,11 +305,12 @@ async def test_a_key_works_until_it_is_revoked_and_five_seconds_at_most(
     client = await connect("pos")
     assert (await client.get("/v1/channels")).status_code == 200
     revoked = await asyncio.to_thread(serving.bonus, "keys", "revoke", client.headers["x-key-id"])
-    at = time.monotonic()
+    at = asked = time.monotonic()
     assert revoked.returncode == 0, revoked.stderr
     while (answer := await client.get("/v1/channels")).status_code == 200:
-        assert time.monotonic() - at < 5.5
+        assert asked - at < 5, "what is asked later than that is refused, however long it takes"
         await asyncio.sleep(0.1)
+        asked = time.monotonic()
     assert "was revoked" in problem(answer, 401, "unauthorized")["detail"]
 
 
