@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,6 +22,9 @@ import msgspec
 
 FORMAT_VERSION: Final = 1
 _PIECE: Final = 1 << 20
+_OURS: Final = re.compile(
+    r"part-[0-9]{8,}-[0-9a-f]{12}\.(csv|parquet)|[0-9]{8,}\.[0-9a-f]{32}\.tmp"
+)
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,10 +115,11 @@ class Folder:
         return made
 
     def _sweep(self) -> None:
-        """Remove what dead runs left behind: files of which no manifest speaks."""
+        """Remove what dead runs left behind: our files of which no manifest speaks. Others' stay:
+        /var/log has a `journal` of its own."""
         kept = {Path(one.file).name for one in self.manifests()}
         for left in (*self._parts.iterdir(), *self._manifests.glob("*.tmp")):
-            if left.name not in kept:
+            if left.name not in kept and _OURS.fullmatch(left.name):
                 left.unlink()
 
 

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
         return 2
     try:
         count = asyncio.run(_run(args, settings))
-    except FolderError as error:
+    except (FolderError, OSError) as error:
         print(f"bonus export: {error}", file=sys.stderr)  # noqa: T201
         return 1
     print(f"{count:,} postings", file=sys.stderr)  # noqa: T201

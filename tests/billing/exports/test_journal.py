@@ -196,6 +196,21 @@ async def test_two_runs_do_not_mix(
         assert not part.exists()
 
 
+def test_only_what_an_export_left_is_removed(tmp_path: Path) -> None:
+    """Not what others keep in a folder called `journal`, such as that of /var/log."""
+    journal = tmp_path / "journal"
+    (journal / "3f9c").mkdir(parents=True)
+    for name in ("system.journal", "part-1.csv", "part-00000001-0123456789ab.csv.bak"):
+        (journal / name).write_text("precious")
+    left = Folder(tmp_path).new_part(1, "csv")
+    left.write_text("half")
+
+    with Folder(tmp_path).held():
+        assert not left.exists()
+
+    assert len(list(journal.iterdir())) == 4
+
+
 async def test_a_folder_of_another_ledger_or_with_a_gap_is_refused(
     ledger: Ledger, clock: Clock, reader: Any, tmp_path: Path
 ) -> None:

@@ -98,3 +98,17 @@ async def test_an_export_goes_on_where_it_was(
         assert await run("export", str(tmp_path), "--format", "csv") == 0
         told.append(capsys.readouterr().err.strip())
     assert told == ["1 postings", "0 postings"]
+
+
+async def test_a_folder_that_cannot_be_written_is_one_line_and_no_trace(
+    environ: None, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+
+    assert await run("export", str(file)) == 1
+
+    told = capsys.readouterr().err
+    assert told.startswith("bonus export: ")
+    assert str(file) in told
+    assert file.read_text() == "not a folder"
