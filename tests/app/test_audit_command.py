@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -59,3 +61,21 @@ def test_what_cannot_be_a_public_key_accuses_no_checkpoint(capsys: Any) -> None:
     for text in KEYS:
         assert cli.main(["audit", "--public-key", text]) == 2, text
         assert "--public-key must be 64 hexadecimal digits" in capsys.readouterr().err
+
+
+def test_a_customer_whom_the_ledger_does_not_know_is_not_sound(capsys: Any) -> None:
+    """A slip in the id would otherwise prove nobody's ledger."""
+    assert cli.main(["audit", "--customer", "0198c0de-0000-7000-8000-000000000000"]) == 2
+    told = capsys.readouterr()
+    assert "nothing was ever posted" in told.err
+    assert "sound" not in told.out
+
+
+def test_a_chain_replaces_no_folder_and_no_device(tmp_path: Path, capsys: Any) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for place in (tmp_path, pipe):
+        assert cli.main(["seals", "export", str(place)]) == 2
+        assert f"{place} is no file to write to" in capsys.readouterr().err
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]

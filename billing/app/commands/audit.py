@@ -99,6 +99,12 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     except ValueError as error:
         print(f"bonus audit: {error}", file=sys.stderr)  # noqa: T201
         return 2
+    if report.clean and args.customer is not None and not report.customers:
+        print(  # noqa: T201
+            f"bonus audit: nothing was ever posted for {args.customer}; is the id right?",
+            file=sys.stderr,
+        )
+        return 2
     if args.json:
         document = msgspec.to_builtins(report) | {"repaired": repaired}
         print(msgspec.json.encode(document).decode())  # noqa: T201

@@ -44,6 +44,10 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
     if args.action == "export":
+        if args.file.exists() and not args.file.is_file():
+            # A device would be replaced by a file.
+            print(f"bonus seals: {args.file} is no file to write to", file=sys.stderr)  # noqa: T201
+            return 2
         return uvloop.run(_export(settings, args.file))
     return uvloop.run(_show(settings, seal_first=args.action == "run"))
 
