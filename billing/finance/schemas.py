@@ -27,8 +27,10 @@ ENTRY_KEY: tuple[Any, ...] = (
     Annotated[int, msgspec.Meta(ge=0, le=_LATEST_US)],
     *_POSTING,
     Annotated[int, msgspec.Meta(ge=-BIGGEST, le=BIGGEST)],
+    int,
 )
-"""`ledger.listing.PostingKey`, its time in microseconds since 1970, and the balance after it."""
+"""`ledger.listing.PostingKey`, its time in microseconds since 1970, the balance after it, and a
+mark of what was asked for."""
 
 
 class TrialBalanceQuery(

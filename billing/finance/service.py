@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from billing.common.answer import Answer, FileAnswer
 from billing.common.auth import Principal
-from billing.common.errors import NotFound
+from billing.common.errors import NotFound, ValidationFailed
 from billing.common.money import format_amount
 from billing.common.wire import encode_cursor, page
 from billing.finance import store
@@ -27,7 +28,7 @@ from billing.finance.table import Table, document
 from ledger import reads
 from ledger.listing import PostingKey
 from ledger.model import Transaction
-from ledger.selection import Selection
+from ledger.selection import Selection, TimeAxis
 from ledger.service import Ledger
 from ledger.sums import snapshot
 from ledger.written import WrittenKey, page_of_written
@@ -122,13 +123,19 @@ async def list_entries(
     ledger: Ledger,
     principal: Principal,
     query: EntriesQuery,
-    after: tuple[int, UUID, int, int, int] | None,
+    after: tuple[int, UUID, int, int, int, int] | None,
 ) -> Answer:
-    """A page of a general ledger with the running balance; or all of it, as a file."""
+    """A page of a general ledger with the running balance; or all of it, as a file. Raises
+    ValidationFailed when `after`, which has the balance, is of another filter or binding."""
     if query.format != "json":
         table = reports.general_ledger(query, principal)
         return await answer_file(table, query.format, reports.zone)
     selection: Selection = reports.entries(query, principal)
+    mark = _mark(selection, query.time)
+    if after is not None and after[5] != mark:
+        raise ValidationFailed.at(
+            "/query/cursor", "goes on with another filter or key; start again without it"
+        )
     async with snapshot(ledger) as connection:
         if after is None:
             place, opening = None, await opening_balance(connection, opening_of(selection, query))
@@ -142,7 +149,7 @@ async def list_entries(
         {
             "opening": format_amount(opening),
             "items": [document(row, columns, reports.zone) for row in rows],
-            "next_cursor": _cursor(more, balance) if more is not None else None,
+            "next_cursor": _cursor(more, balance, mark) if more is not None else None,
         }
     )
 
@@ -171,6 +178,13 @@ def _places(one: Transaction) -> set[tuple[str | None, str | None]]:
 def _cursor(key: PostingKey, *more: int) -> str:
     moment, customer_id, version, seq = key
     return encode_cursor((moment - _EPOCH) // _INSTANT, customer_id, version, seq, *more)
+
+
+def _mark(selection: Selection, axis: TimeAxis) -> int:
+    """Differs when the filter, or what its key is bound to, does."""
+    lists = (getattr(selection, name) for name in selection.__struct_fields__)
+    told = [sorted(map(repr, one)) if isinstance(one, tuple) else repr(one) for one in lists]
+    return int.from_bytes(sha256(repr((axis, told)).encode()).digest()[:6])
 
 
 def _place(after: tuple[int, UUID, int, int]) -> PostingKey:

@@ -215,6 +215,27 @@ async def test_a_listed_posting_names_its_receipt_program_version_and_author(
     assert (posting["author"], posting["transaction_id"]) == ("till 7", str(made.id))
 
 
+async def test_a_page_goes_on_with_a_balance_of_its_own_filter_only(house: House) -> None:
+    """A balance of all, carried on in one account or by the key of one store, would be wrong."""
+    customer = await house.customer()
+    for _ in range(3):
+        await house.accrue(customer, 500, program="base-5", channel="shop", store="moscow-1")
+    cursor = (await house.get(ENTRIES, limit=1))["next_cursor"]
+    everything = await house.client()
+    await house.services.catalog.put(Channel("shop", "Shops"))
+    bound = await house.client(channel="shop")
+    for client, filters in (
+        (everything, {"account": "debt"}),
+        (everything, {"time": "recorded_at"}),
+        (everything, {"store": "moscow-1"}),
+        (bound, {}),
+    ):
+        answer = await client.get(ENTRIES, params={"cursor": cursor, **filters})
+        assert answer.status_code == 400, filters
+        assert answer.json()["errors"][0]["pointer"] == "/query/cursor"
+    assert (await house.get(ENTRIES, limit=1, cursor=cursor))["opening"] == "5.00"
+
+
 @pytest.mark.parametrize("seed", [11, 12])
 async def test_a_general_ledger_runs_from_its_opening_to_its_closing(
     house: House, seed: int
