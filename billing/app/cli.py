@@ -25,10 +25,13 @@ EPILOG = """\
 Settings are environment variables (BONUS_PORT, DATABASE_URL ...). While `bonus up` runs in the
 same folder, the other commands find its servers by themselves."""
 INTERRUPTED = 130
+UNHEARD = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Exit codes: 0 done, 1 not done, 2 wrong arguments or settings."""
+    """Run a command. Exit codes: 0 done, 1 not done, 2 wrong arguments or settings, 130 ended by
+    hand, 141 whoever read what is printed was gone. A command that says what it `FAILED` with ends
+    so, in one line, when a file cannot be written or the database is away."""
     given = sys.argv[1:] if argv is None else argv
     modules = _modules(given)
     args = _parser(modules).parse_args(given)
@@ -41,13 +44,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         configure_logging(settings.log_level)
         end_with_parent(os.environ)
         code: int = module.run(args, settings)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich raises the latter for the former
+        return _unheard()
     except SettingsError as error:
         return _refuse(f"{error}{_ways_out(module, environ)}", 2)
     except (EmbeddedError, Overloaded) as error:
         return _refuse(str(error), 1)
+    except OSError as error:
+        if not hasattr(module, "FAILED"):
+            raise
+        return _refuse(f"{args.command}: {error}", module.FAILED)
     except KeyboardInterrupt:
         return INTERRUPTED
     return code
+
+
+def _unheard() -> int:
+    """Whoever read what is printed has gone, such as `| head -1`."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return UNHEARD
 
 
 def _modules(argv: Sequence[str]) -> dict[str, ModuleType]:

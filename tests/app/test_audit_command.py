@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,22 @@ def test_a_database_that_goes_away_in_the_midst_proves_nothing_and_accuses_nobod
     assert "the database did not let us read: the connection was lost" in told.err
     assert "sound" not in told.out
     assert cli.main(["audit"]) == 0
+
+
+@pytest.mark.parametrize("words", [["audit"], ["audit", "--json"], ["seals", "show"]])
+def test_who_does_not_listen_hears_of_no_finding(words: list[str]) -> None:
+    """`bonus audit | head`, and a disk that is full: neither is the 1 of findings, or a trace."""
+    command = [sys.executable, "-m", "billing.app.cli", *words]
+    reading, writing = os.pipe()
+    os.close(reading)
+    gone = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (gone.returncode, "Traceback" in gone.stderr) == (141, False), gone.stderr
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == (2 if words[0] == "audit" else 1), done.stderr
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_what_cannot_be_a_public_key_accuses_no_checkpoint(capsys: Any) -> None:

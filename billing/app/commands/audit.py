@@ -30,6 +30,7 @@ from ledger.seals.model import CHAINS
 from ledger.verdicts import AWAY
 
 NEEDS = ("DATABASE_URL",)
+FAILED = 2
 
 _KEY = re.compile("[0-9A-Fa-f]{64}")
 """Of Ed25519."""

@@ -35,6 +35,7 @@ from billing.finance.table import Table, document, written
 from ledger.service import Ledger
 
 NEEDS = ("DATABASE_URL",)
+FAILED = 1
 WIDTH: Final = 1000
 
 DESCRIPTION = """\

@@ -21,6 +21,7 @@ from billing.common.settings import Settings
 from ledger.seals.exporting import export
 
 NEEDS = ("DATABASE_URL",)
+FAILED = 1
 
 DESCRIPTION = """\
 Workers chain what is committed in blocks by SHA-256, and sign the ends of the chains every hour
