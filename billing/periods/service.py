@@ -186,7 +186,11 @@ class Periods:
         if period.ends <= bound:
             raise Conflict("period_closed", f"{period.name} was closed with a later month.")
         last = self._last_closed(events, bound)
-        if last is not None and period != (following := last.next(self._zone)):
+        if last is None:
+            following = min(period, self._first_reopened(events) or period)
+        else:
+            following = last.next(self._zone)
+        if period != following:
             raise Conflict(
                 "period_not_next", f"Months are closed in order: {following.name} is the next one."
             )
@@ -257,6 +261,12 @@ class Periods:
             for name in {one.period for one in known}
         )
         return max((one.period for one in views if one.closed is not None), default=None)
+
+    def _first_reopened(self, events: Iterable[Event]) -> Period | None:
+        """Left behind a later month it could not be closed any more."""
+        last = {one.period: one.kind for one in events}
+        names = (name for name, kind in last.items() if kind == "reopened")
+        return min((Period.of(name, self._zone) for name in names), default=None)
 
     def _view(self, period: Period, events: Iterable[Event], bound: datetime) -> View:
         own = tuple(one for one in events if one.period == period.name)

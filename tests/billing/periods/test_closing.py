@@ -212,6 +212,18 @@ async def test_months_close_in_order_and_not_before_they_are_over(house: House) 
     assert [one["period"] for one in listed["items"]] == ["2027-04", "2027-03"]
 
 
+async def test_a_month_that_was_reopened_is_not_left_behind(house: House) -> None:
+    """A later month closed first would close it for good, without totals or a revenue journal."""
+    house.clock.now = APRIL + 70 * DAY
+    await close(house)
+    await reopen(house)
+    skipped = await post(house, "/v1/ledger/periods/2027-04/close", late="refuse")
+    assert skipped.json()["code"] == "period_not_next"
+    assert "2027-03 is the next one" in skipped.json()["detail"]
+    assert (await close(house, "2027-02"))["state"] == "closed"
+    assert (await close(house))["state"] == "closed"
+
+
 async def test_reopening_needs_two_people_and_leaves_a_trace(house: House) -> None:
     customer = await house.customer()
     house.clock.now = APRIL + DAY
