@@ -23,7 +23,7 @@ import msgspec
 FORMAT_VERSION: Final = 1
 _PIECE: Final = 1 << 20
 _OURS: Final = re.compile(
-    r"part-[0-9]{8,}-[0-9a-f]{12}\.(csv|parquet)|[0-9]{8,}\.[0-9a-f]{32}\.tmp"
+    r"part-([0-9]{8,})-[0-9a-f]{12}\.(csv|parquet)|[0-9]{8,}\.[0-9a-f]{32}\.tmp"
 )
 
 
@@ -116,11 +116,22 @@ class Folder:
 
     def _sweep(self) -> None:
         """Remove what dead runs left behind: our files of which no manifest speaks. Others' stay:
-        /var/log has a `journal` of its own."""
-        kept = {Path(one.file).name for one in self.manifests()}
-        for left in (*self._parts.iterdir(), *self._manifests.glob("*.tmp")):
-            if left.name not in kept and _OURS.fullmatch(left.name):
-                left.unlink()
+        /var/log has a `journal` of its own. Raises FolderError when manifests were lost."""
+        known = self.manifests()
+        kept = {Path(one.file).name for one in known}
+        left = [
+            (one, ours)
+            for one in (*self._parts.iterdir(), *self._manifests.glob("*.tmp"))
+            if one.name not in kept and (ours := _OURS.fullmatch(one.name))
+        ]
+        for one, ours in left:
+            if int(ours[1] or 0) > len(known) + 1:
+                raise FolderError(
+                    f"{one} has no manifest, and is not what a run left that ended early: were "
+                    "manifests removed? Put them back, or begin a new folder."
+                )
+        for one, _ in left:
+            one.unlink()
 
 
 def _digest(path: Path) -> tuple[str, int]:

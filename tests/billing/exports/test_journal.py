@@ -196,6 +196,23 @@ async def test_two_runs_do_not_mix(
         assert not part.exists()
 
 
+async def test_parts_without_their_manifests_are_not_removed(
+    ledger: Ledger, clock: Clock, reader: Any, tmp_path: Path
+) -> None:
+    """Somebody may have read them already; all would come again under other names."""
+    await trade(ledger, clock, 4)
+    await export_journal(reader, tmp_path, "csv", transactions=3)
+    parts = sorted((tmp_path / "journal").iterdir())
+    assert len(parts) > 1
+    for one in (tmp_path / "manifest").iterdir():
+        one.unlink()
+
+    with pytest.raises(FolderError, match="were manifests removed"):
+        await export_journal(reader, tmp_path, "csv")
+
+    assert sorted((tmp_path / "journal").iterdir()) == parts
+
+
 def test_only_what_an_export_left_is_removed(tmp_path: Path) -> None:
     """Not what others keep in a folder called `journal`, such as that of /var/log."""
     journal = tmp_path / "journal"
