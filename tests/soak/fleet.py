@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +10,8 @@ from random import Random
 from typing import Any
 
 import httpx
+
+from tests.fair_time import fair_time
 
 STORES = ("store-1", "store-2")
 GROUP, SKU = "dairy", "milk"
@@ -127,7 +128,7 @@ class Till:
         sent = Sent(f"{self._name}/{len(self._journal.sent)}", path, body)
         self._journal.sent.append(sent)
         while sent.answer is None:
-            started = time.monotonic()
+            started = fair_time()
             try:
                 answer = await post(client, sent)
             except httpx.TransportError:
@@ -137,7 +138,7 @@ class Till:
             if answer.status_code not in COME_AGAIN:
                 sent.answer = answer
                 break
-            self._journal.refusals_s.append(time.monotonic() - started)
+            self._journal.refusals_s.append(fair_time() - started)
             if not answer.headers.get("retry-after", "").isdigit():
                 self._journal.surprises.append(f"{answer.status_code} without Retry-After")
             await asyncio.sleep(self._chance.uniform(0.2, 1))
